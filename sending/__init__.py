@@ -1,0 +1,1 @@
+"""Take in what is to be sent, and send it: acceptance, ledger, delivery."""

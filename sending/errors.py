@@ -1,0 +1,158 @@
+"""Say what can go wrong with a message, as one tree.
+
+SendingError                    code 1005, HTTP 422: the caller's request cannot be accepted
+├── InvalidRecipient            1003: missing or malformed address
+│   └── SuppressedRecipient     1003: there is a standing order not to send to it
+├── TemplateUnavailable         1004, HTTP 404
+├── SenderNotAllowed            1005, HTTP 403
+├── InvalidAttribs              1005: not an object of scalars, too many, too long
+├── NotConfigured               1005, HTTP 503: no route, no public URL: the operator has to act
+└── RenderingError              1005: a template that cannot become a mail
+    ├── TemplateSyntaxError     has ``line`` and ``column``, both from 1
+    ├── MissingVariable         strict mode only
+    └── OutputTooLarge
+TransportError                  one try on the wire did not end in an acceptance
+├── TransientError              try again later
+├── PermanentError              the next hop refused this message
+└── ConfigurationError          the route itself is wrong: pause it, keep the mail
+LeaseLost                       another worker owns the message now: do not send it
+
+``code`` is the number of the error in the public contract, ``http_status`` the status sent with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class SendingError(Exception):
+    """A request or a message that cannot go on; its text is meant for the caller."""
+
+    code = 1005
+    http_status = 422
+
+
+class InvalidRecipient(SendingError):
+    """The recipient is missing or is not an address that mail can be sent to."""
+
+    code = 1003
+
+
+class SuppressedRecipient(InvalidRecipient):
+    """A standing order forbids this recipient; the text names the rule."""
+
+
+class TemplateUnavailable(SendingError):
+    """The key has no template, or it was disabled."""
+
+    code = 1004
+    http_status = 404
+
+
+class SenderNotAllowed(SendingError):
+    """The sender address belongs to no domain or address that this key may use."""
+
+    http_status = 403
+
+
+class InvalidAttribs(SendingError):
+    """The template variables of a request are of the wrong shape or size."""
+
+
+class NotConfigured(SendingError):
+    """The operator has to complete the configuration before mail can be accepted."""
+
+    http_status = 503
+
+
+class RenderingError(SendingError):
+    """A template cannot be turned into a mail."""
+
+
+class TemplateSyntaxError(RenderingError):
+    """A template is not in the language; ``line`` and ``column`` count from 1."""
+
+    def __init__(self, message: str, *, line: int, column: int) -> None:
+        super().__init__(f"Line {line}, column {column}: {message}")
+        self.message = message
+        self.line = line
+        self.column = column
+
+
+class MissingVariable(RenderingError):
+    """Strict mode: the template uses a variable that the request does not give."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The template needs {name}, which the request does not give.")
+        self.name = name
+
+
+class OutputTooLarge(RenderingError):
+    """The rendered text passed the cap."""
+
+
+class Phase(StrEnum):
+    """How far one try got on the wire. From BODY on, the next hop may own the message."""
+
+    CONNECT = "connect"
+    GREETING = "greeting"
+    TLS = "tls"
+    AUTH = "auth"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    BODY = "body"
+    DOT = "dot"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the next hop said: ``code`` 0 and empty ``enhanced`` when it said nothing."""
+
+    code: int = 0
+    enhanced: str = ""
+    text: str = ""
+
+    def __str__(self) -> str:
+        head = " ".join(part for part in (str(self.code or ""), self.enhanced) if part)
+        return f"{head} {self.text}".strip()
+
+
+class TransportError(Exception):
+    """One try ended without an acceptance.
+
+    ``is_ambiguous``: the whole message may have arrived although no acceptance was read
+    (RFC 5321 section 4.5.3.2.6, RFC 1047), so a retry may make a second copy.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        phase: Phase,
+        reply: Reply | None = None,
+        is_ambiguous: bool = False,
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.phase = phase
+        self.reply = reply or Reply(text=message)
+        self.is_ambiguous = is_ambiguous
+        self.retry_after_seconds = retry_after_seconds
+
+
+class TransientError(TransportError):
+    """A later try may succeed."""
+
+
+class PermanentError(TransportError):
+    """The next hop refused this message for good."""
+
+
+class ConfigurationError(TransportError):
+    """The route is wrong (credentials, certificate, relay rights): no message can pass it."""
+
+
+class LeaseLost(Exception):
+    """The claim on a message ended before its body was sent."""
