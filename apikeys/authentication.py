@@ -1,0 +1,96 @@
+"""Find out which API key a request comes with.
+
+Every request reads the key from the database, so a revoked key is refused at once in every
+process. A key is checked before its address is blamed: somebody who tries keys from a shared
+address cannot lock out a neighbour whose key is good.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import math
+from datetime import datetime
+from ipaddress import IPv6Address, IPv6Network
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.utils import timezone
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from apikeys import pacing, tokens
+from apikeys.addresses import IPAddress, client_address
+from apikeys.errors import InvalidKey, KeyPaused, TooManyRequests
+from apikeys.models import ApiKey, ApiKeySecret
+
+log = logging.getLogger(__name__)
+
+HEADER = "X-API-Key"
+# Compared when there is no row, so that an unknown prefix costs what a known one does.
+NO_DIGEST = "0" * 64
+# One IPv6 subscriber has a whole /64 (RFC 6177) and could change its address for every try.
+IPV6_SUBSCRIBER_BITS = 64
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """Read the header X-API-Key; afterwards `request.auth` is the ApiKey.
+
+    Raises InvalidKey, KeyPaused, and TooManyRequests for an address with too many bad keys.
+    """
+
+    def authenticate(self, request: Request) -> tuple[AnonymousUser, ApiKey]:
+        """Return nobody and the key, or raise."""
+        try:
+            key = identify(request.headers.get(HEADER, ""), now=timezone.now())
+        except InvalidKey as error:
+            count_failure(client_address(request), reason=error.reason)
+            raise
+        if key.paused_reason:
+            raise KeyPaused(key.paused_reason)
+        return AnonymousUser(), key
+
+    def authenticate_header(self, request: Request) -> str:
+        """Return the challenge that goes with a 401 (RFC 9110 section 11.6.1)."""
+        return HEADER
+
+
+def identify(text: str, *, now: datetime) -> ApiKey:
+    """Return the usable key that this secret opens; raise InvalidKey with the reason."""
+    if not text:
+        raise InvalidKey("missing")
+    token = tokens.split(text)
+    if token is None:
+        raise InvalidKey("malformed")
+    secret = ApiKeySecret.objects.select_related("key").filter(prefix=token.prefix).first()
+    stored = secret.digest if secret else NO_DIGEST
+    is_same = hmac.compare_digest(tokens.digest(token.random_part), stored)
+    if secret is None or not is_same:
+        raise InvalidKey("unknown")
+    reason = secret.key.why_refused(now=now) or secret.why_refused(now=now)
+    if reason:
+        raise InvalidKey(f"{reason} ({secret.prefix})")
+    return secret.key
+
+
+def count_failure(address: IPAddress | None, *, reason: str) -> None:
+    """Count a bad key against the address; raise TooManyRequests when it sent too many."""
+    per_minute = settings.FAILED_AUTH_PER_MINUTE
+    wait_ms = pacing.limiter().take(
+        f"bad-key:{_subscriber(address)}", per_second=per_minute / 60, burst=per_minute
+    )
+    if wait_ms:
+        # Not logged one by one: whoever tries keys must not be able to fill the disk.
+        raise TooManyRequests(
+            "Too many requests with an invalid API key from this address. "
+            "Check the key, then wait.",
+            retry_after_seconds=math.ceil(wait_ms / 1000),
+            limit=per_minute,
+        )
+    log.warning("An API key was refused: address %s, reason: %s", address or "unknown", reason)
+
+
+def _subscriber(address: IPAddress | None) -> str:
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((address, IPV6_SUBSCRIBER_BITS), strict=False))
+    return str(address or "unknown")

@@ -1,0 +1,66 @@
+"""Decide whether a key may be used from this address, and for this."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.utils import timezone
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from apikeys.addresses import IPAddress, client_address, is_in_networks
+from apikeys.commands import note_use
+from apikeys.errors import AddressNotAllowed, InvalidKey, MissingScope
+from apikeys.models import ApiKey, Scope
+
+log = logging.getLogger(__name__)
+
+
+class AddressAllowed(BasePermission):
+    """Let a key in from its networks only, and remember its use; raise AddressNotAllowed."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Return True or raise."""
+        key = api_key(request)
+        address = client_address(request)
+        if not _is_allowed(key, address=address):
+            log.warning(
+                "The API key %r (%s) was refused: address %s is not in its networks.",
+                key.name,
+                key.pk,
+                address or "unknown",
+            )
+            raise AddressNotAllowed(address)
+        note_use(key=key, address=address, now=timezone.now())
+        return True
+
+
+def scope(name: str) -> type[BasePermission]:
+    """Return the permission that lets in keys with this scope; raise ValueError for a typo."""
+    required = Scope(name).value
+
+    class HasScope(BasePermission):
+        """Raise MissingScope for a key without the scope."""
+
+        def has_permission(self, request: Request, view: Any) -> bool:
+            if required not in api_key(request).scopes:
+                raise MissingScope(required)
+            return True
+
+    return HasScope
+
+
+def api_key(request: Request) -> ApiKey:
+    """Return the key of an authenticated request; raise InvalidKey when there is none."""
+    if not isinstance(request.auth, ApiKey):
+        raise InvalidKey("the view does not authenticate with API keys")
+    return request.auth
+
+
+def _is_allowed(key: ApiKey, *, address: IPAddress | None) -> bool:
+    try:
+        return is_in_networks(address, networks=key.networks)
+    except (ValueError, TypeError):
+        log.exception("The networks of the API key %r (%s) are unreadable.", key.name, key.pk)
+        return False

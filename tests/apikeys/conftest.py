@@ -1,0 +1,49 @@
+"""What the tests of the keys share."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
+
+
+class RedisServer:
+    """A private Redis on a Unix socket, which can be stopped and started."""
+
+    def __init__(self, directory: Path) -> None:
+        self.socket = directory / "redis.sock"
+        self.url = f"unix://{self.socket}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        where = ["--port", "0", "--unixsocket", str(self.socket)]
+        volatile = ["--save", "", "--appendonly", "no", "--dir", str(self.socket.parent)]
+        self._process = subprocess.Popen(
+            ["/usr/bin/redis-server", *where, *volatile], stdout=subprocess.DEVNULL
+        )
+        retry = Retry(ConstantBackoff(0.02), 200, (RedisConnectionError,))
+        with Redis.from_url(self.url, retry=retry) as client:
+            client.ping()
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    # Not below tmp_path: the path of a Unix socket may have 107 characters only.
+    with tempfile.TemporaryDirectory() as directory:
+        server = RedisServer(Path(directory))
+        server.start()
+        yield server
+        server.stop()
