@@ -1,0 +1,1 @@
+"""Count what happened, for people to see."""

@@ -1,0 +1,1 @@
+"""Let the recipient say no, once and for good."""

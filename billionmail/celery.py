@@ -1,0 +1,14 @@
+"""Create the Celery application that rings the workers."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billionmail.settings")
+
+app = Celery("billionmail")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+app.steps["worker"].add("sending.tasks:DeliverStep")

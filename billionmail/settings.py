@@ -1,0 +1,227 @@
+"""Configure BillionMail from the environment; `.env.example` explains every variable.
+
+Nothing secret has a default. What is missing or unsafe is reported by the system checks of
+each app (`manage.py check`), with an id, rather than by an exception in this file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+ENV_FILE = env.str("ENV_FILE", default=str(BASE_DIR / ".env"))
+if ENV_FILE and Path(ENV_FILE).is_file():
+    env.read_env(ENV_FILE)
+
+DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
+# `make run` generates what a trial installation needs into this file on its first start.
+GENERATED_ENV_FILE = DATA_DIR / "generated.env"
+if GENERATED_ENV_FILE.is_file():
+    env.read_env(str(GENERATED_ENV_FILE))
+
+# --- Secrets ------------------------------------------------------------------------------
+
+SECRET_KEY = env.str("SECRET_KEY", default="")
+API_KEY_HASH_KEY = env.str("API_KEY_HASH_KEY", default="")
+ENCRYPTION_KEYS: list[str] = env.list("ENCRYPTION_KEYS", default=[])
+SIGNING_KEYS: list[str] = env.list("SIGNING_KEYS", default=[])
+
+# --- Where we are -------------------------------------------------------------------------
+
+DEBUG = env.bool("DEBUG", default=False)
+PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
+ALLOWED_HOSTS: list[str] = env.list(
+    "ALLOWED_HOSTS", default=[urlsplit(PUBLIC_URL).hostname or "localhost", "localhost"]
+)
+TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
+EHLO_NAME = env.str("EHLO_NAME", default="")
+
+# --- Applications -------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "unfold",
+    "billionmail.apps.BillionMailConfig",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "anymail",
+    "apikeys",
+    "sending",
+    "tracking",
+    "unsubscribe",
+    "stats",
+]
+
+# What is added to every mail on its way out, in this order; see docs/extending.md.
+MESSAGE_STEPS = ["unsubscribe.headers.add_list_unsubscribe"]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "billionmail.urls"
+WSGI_APPLICATION = "billionmail.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Database -----------------------------------------------------------------------------
+
+DATABASES = {
+    "default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'billionmail.sqlite3'}")
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        # A transaction that will write takes its lock at BEGIN: it can wait, but never fail late.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        # FULL: an accepted message survives a power cut, as the API promises.
+        "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;",
+    }
+    DATABASES["default"].setdefault("TEST", {})["NAME"] = str(DATA_DIR / "test.sqlite3")
+else:
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    DATABASES["default"].setdefault("OPTIONS", {})["connect_timeout"] = 5
+DATABASES["default"]["CONN_MAX_AGE"] = 600
+
+# --- Queue --------------------------------------------------------------------------------
+# The database is the queue of record; a Celery message is only a doorbell that may be lost.
+
+REDIS_URL = env.str("REDIS_URL", default="")
+CELERY_BROKER_URL = REDIS_URL or "memory://"
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"socket_timeout": 5, "socket_connect_timeout": 2, "socket_keepalive": True}
+    if REDIS_URL
+    else {"polling_interval": 0.02}  # seconds; the default of one second is felt by people
+)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_TASK_DEFAULT_QUEUE = "billionmail"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_POOL = "threads"
+CELERY_WORKER_CONCURRENCY = 2
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# Celery closes the database connection around every task unless it is told to keep it.
+CELERY_DB_REUSE_MAX = 100_000
+CELERY_BEAT_SCHEDULE = {
+    "deliver-due": {
+        "task": "sending.deliver",
+        "schedule": 1.0,
+        "options": {"expires": 10},
+    },
+}
+
+# --- Delivery -----------------------------------------------------------------------------
+
+LEASE_SECONDS = env.int("LEASE_SECONDS", default=60)
+SWEEP_SECONDS = env.float("SWEEP_SECONDS", default=1.0)
+QUEUE_LIFETIME_HOURS = env.int("QUEUE_LIFETIME_HOURS", default=24)
+
+# --- HTTP API -----------------------------------------------------------------------------
+
+LEGACY_HTTP_200 = env.bool("LEGACY_HTTP_200", default=False)
+FAILED_AUTH_PER_MINUTE = env.int("FAILED_AUTH_PER_MINUTE", default=30)
+DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024  # a ceiling; every API view has its own limit
+REST_FRAMEWORK = {
+    "EXCEPTION_HANDLER": "billionmail.api.exception_handler",
+    "DEFAULT_PARSER_CLASSES": ["billionmail.api.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    # A view that forgets to say who may call it answers nobody.
+    "DEFAULT_AUTHENTICATION_CLASSES": ["apikeys.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["apikeys.permissions.AddressAllowed"],
+    "UNAUTHENTICATED_USER": None,
+}
+
+# --- People -------------------------------------------------------------------------------
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+SESSION_COOKIE_AGE = 12 * 60 * 60
+SESSION_COOKIE_HTTPONLY = True
+CSRF_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "SAMEORIGIN"
+SECURE_REFERRER_POLICY = "same-origin"
+IS_HTTPS = PUBLIC_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000 if IS_HTTPS else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = False
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS and TRUSTED_PROXY_COUNT else None
+)
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+
+# --- Language, time, files ----------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = env.str("DASHBOARD_TIME_ZONE", default="UTC")
+USE_I18N = True
+USE_TZ = True
+STATIC_URL = "/static/"
+# Empty: style sheets and scripts are served from where the packages keep them.
+STATIC_ROOT = env.str("STATIC_ROOT", default="") or None
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
+
+# A local mail catcher for trying out and development; never for the internet.
+MAIL_CATCHER = env.bool("MAIL_CATCHER", default=False)
+MAIL_CATCHER_PORT = env.int("MAIL_CATCHER_PORT", default=0)
+
+# --- Logs ---------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {
+        # A refused request is an answer, not an incident.
+        "django.request": {"level": "ERROR"},
+    },
+}
+
+UNFOLD = {
+    "SITE_TITLE": "BillionMail",
+    "SITE_HEADER": "BillionMail",
+    "SITE_SUBHEADER": "Mail that arrives, numbers that are true",
+    "SITE_SYMBOL": "outgoing_mail",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "billionmail.dashboard.home",
+    "SIDEBAR": {"navigation": "billionmail.dashboard.navigation", "show_search": False},
+}

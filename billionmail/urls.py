@@ -1,0 +1,22 @@
+"""Give every page its address."""
+
+from django.conf import settings
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+from billionmail import health
+
+urlpatterns = [
+    path("", RedirectView.as_view(url="/admin/")),
+    path("admin/", admin.site.urls),
+    path("api/", include("sending.urls")),
+    path("u/", include("unsubscribe.urls")),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+]
+if settings.MAIL_CATCHER:
+    urlpatterns.append(path("inbox/", include("billionmail.catcher.urls")))
+
+handler404 = "billionmail.api.not_found"
+handler500 = "billionmail.api.server_error"

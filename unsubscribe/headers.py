@@ -1,0 +1,65 @@
+"""Add the way out to every mail whose key asks for it: header fields, and a line at the end."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from django.conf import settings
+from django.urls import reverse
+
+from sending.models import Message
+from sending.steps import Additions, Draft
+from unsubscribe import tokens
+
+FOOTER = (
+    '<p style="margin:24px 0 0;font-size:12px;color:#6b7280;text-align:center">'
+    '<a href="{{ UnsubscribeURL . }}" style="color:#6b7280">Unsubscribe</a></p>'
+)
+TEXT_FOOTER = "\n\nUnsubscribe: {{ UnsubscribeURL . }}\n"
+
+
+class ListUnsubscribe:
+    """A MESSAGE_STEP: RFC 2369 and RFC 8058 header fields, the token's value and the footer."""
+
+    def prepare(self, draft: Draft) -> Draft:
+        """Put a line at the end of both bodies unless the template places the link itself."""
+        if not draft.has_unsubscribe_link or draft.places_unsubscribe_url:
+            return draft
+        return replace(
+            draft,
+            html=_with_footer(draft.html) if draft.html else "",
+            text=draft.text.rstrip() + TEXT_FOOTER,
+        )
+
+    def fill(self, message: Message) -> Additions:
+        """Return this message's own link; the header fields only where the key asks for them."""
+        if not settings.SIGNING_KEYS:
+            return Additions({})
+        url = unsubscribe_url(message)
+        if not message.has_unsubscribe_link:
+            return Additions({"UnsubscribeURL": url})
+        return Additions(
+            {"UnsubscribeURL": url},
+            headers=(
+                ("List-Unsubscribe", f"<{url}>"),
+                ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+            ),
+        )
+
+
+def unsubscribe_url(message: Message) -> str:
+    """Return the address of the page, which takes the one-click POST too."""
+    return settings.PUBLIC_URL + reverse("unsubscribe", args=[tokens.make(message.id)])
+
+
+def _with_footer(html: str) -> str:
+    """Put the line before the last ``</body>``, else before the last ``</html>``, else at the end."""
+    for tag in ("</body", "</html"):
+        ends = [found.start() for found in re.finditer(tag, html, re.IGNORECASE)]
+        if ends:
+            return html[: ends[-1]] + FOOTER + html[ends[-1] :]
+    return html + FOOTER
+
+
+add_list_unsubscribe = ListUnsubscribe()
