@@ -1,0 +1,39 @@
+"""Find a configuration of sending that could not work, before mail is accepted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+from sending.steps import message_steps
+
+
+@register()
+def check_message_steps(**kwargs: Any) -> list[CheckMessage]:
+    """Refuse a MESSAGE_STEPS line that names nothing, or something without both halves (E001)."""
+    try:
+        steps = message_steps()
+    except ImportError as error:
+        return [_error(f"A line of MESSAGE_STEPS cannot be resolved: {error}", "E001")]
+    return [
+        _error(f"{step!r} in MESSAGE_STEPS has no prepare() or no fill().", "E001")
+        for step in steps
+        if not (hasattr(step, "prepare") and hasattr(step, "fill"))
+    ]
+
+
+@register()
+def check_times(**kwargs: Any) -> list[CheckMessage]:
+    """Refuse times that cannot work: a lease or a lifetime of nothing (E002)."""
+    limits = {"LEASE_SECONDS": 1, "SWEEP_SECONDS": 0.01, "QUEUE_LIFETIME_HOURS": 1}
+    return [
+        _error(f"{name} is {getattr(settings, name)}; it must be at least {least}.", "E002")
+        for name, least in limits.items()
+        if getattr(settings, name) < least
+    ]
+
+
+def _error(message: str, number: str) -> Error:
+    return Error(message, hint="Correct it in the settings or the environment.", id=f"sending.{number}")

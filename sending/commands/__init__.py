@@ -1,0 +1,38 @@
+"""Carry out what callers and operators ask for: one function for each use case."""
+
+from sending.commands.acceptance import (
+    BatchReceipt,
+    Rejection,
+    accept_batch,
+    accept_message,
+    cancel,
+    resend,
+)
+from sending.commands.domains import check_domain, create_domain, rotate_dkim_key
+from sending.commands.routes import check_route, save_route
+from sending.commands.templates import (
+    Preview,
+    create_template,
+    preview,
+    sample_values,
+    save_version,
+)
+
+__all__ = [
+    "BatchReceipt",
+    "Preview",
+    "Rejection",
+    "accept_batch",
+    "accept_message",
+    "cancel",
+    "check_domain",
+    "check_route",
+    "create_domain",
+    "create_template",
+    "preview",
+    "resend",
+    "rotate_dkim_key",
+    "sample_values",
+    "save_route",
+    "save_version",
+]

@@ -1,0 +1,118 @@
+"""Turn a message into the outgoing that leaves: render, apply the MESSAGE_STEPS, sign."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+
+from sending import return_path
+from sending.addresses import parse_address
+from sending.dkim import DkimKey, load_private_key
+from sending.models import Message, SenderDomain, Stream, TemplateVersion
+from sending.outgoing import Mailbox, Outgoing
+from sending.rendering import Program, Target, compile_source, text_from_html
+from sending.steps import Draft, message_steps
+
+STREAM_HEADERS = {
+    # RFC 3834 section 5: keeps vacation responders from answering.
+    Stream.TRANSACTIONAL: (("Auto-Submitted", "auto-generated"),),
+    Stream.BULK: (("Precedence", "bulk"),),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A template version ready for any number of messages."""
+
+    subject: str
+    html: Program | None
+    text: Program
+
+
+def assemble(message: Message, *, domain: SenderDomain | None) -> Outgoing:
+    """Return the finished mail; raise RenderingError when the template cannot become one.
+
+    The same message gives the same mail on every try, but for the Date of a DKIM signature.
+    """
+    version = message.template_version
+    compiled = compile_version(version, has_unsubscribe_link=message.has_unsubscribe_link)
+    values: dict[str, Any] = {
+        "API": message.attribs,
+        "Subscriber": {"Email": message.recipient},
+        "Task": {},
+        "UnsubscribeURL": "",
+    }
+    headers = list(STREAM_HEADERS[Stream(message.stream)])
+    for step in message_steps():
+        additions = step.fill(message)
+        values |= additions.values
+        headers += additions.headers
+    subject = compile_subject(message.subject or compiled.subject)
+    recipient = parse_address(message.recipient)
+    return Outgoing(
+        id=message.id,
+        claim=message.claim or 0,
+        envelope_sender=_envelope_sender(message, domain),
+        recipient=recipient.address,
+        sender=Mailbox(message.sender_address, message.sender_name),
+        reply_to=Mailbox(message.reply_to) if message.reply_to else None,
+        subject=subject.render(values),
+        html=compiled.html.render(values) if compiled.html else "",
+        text=compiled.text.render(values),
+        message_id=message.message_id,
+        date=message.accepted_at,
+        headers=tuple(headers),
+        dkim_key=_dkim_key(domain),
+        metadata={"message_id": str(message.id)},
+    )
+
+
+def compile_version(version: TemplateVersion, *, has_unsubscribe_link: bool) -> Compiled:
+    """Return the compiled bodies with the slots of all steps; versions never change, so cached."""
+    return _compile(version.subject, version.html, version.text, has_unsubscribe_link)
+
+
+@lru_cache(maxsize=256)
+def _compile(subject: str, html: str, text: str, has_unsubscribe_link: bool) -> Compiled:
+    text = text or text_from_html(html)
+    places = any(
+        compile_source(source, target=target).uses_unsubscribe_url
+        for source, target in ((html, Target.HTML), (text, Target.TEXT))
+        if source
+    )
+    draft = Draft(html, text, has_unsubscribe_link, places)
+    for step in message_steps():
+        draft = step.prepare(draft)
+    return Compiled(
+        subject=subject,
+        html=compile_source(draft.html, target=Target.HTML) if draft.html else None,
+        text=compile_source(draft.text, target=Target.TEXT),
+    )
+
+
+@lru_cache(maxsize=1024)
+def compile_subject(source: str) -> Program:
+    """Return the compiled subject line."""
+    return compile_source(source, target=Target.SUBJECT)
+
+
+def _envelope_sender(message: Message, domain: SenderDomain | None) -> str:
+    if domain is None or not domain.return_path_domain or not settings.SIGNING_KEYS:
+        return message.sender_address
+    return return_path.encode(
+        message.id, domain=domain.return_path_domain, key=settings.SIGNING_KEYS[0].encode()
+    )
+
+
+def _dkim_key(domain: SenderDomain | None) -> DkimKey | None:
+    if domain is None or not domain.is_dkim_active or not domain.dkim_private_key:
+        return None
+    return _load(domain.domain, domain.dkim_selector, domain.dkim_private_key)
+
+
+@lru_cache(maxsize=256)
+def _load(domain: str, selector: str, pem: str) -> DkimKey:
+    return DkimKey(domain=domain, selector=selector, private_key=load_private_key(pem))

@@ -1,0 +1,107 @@
+"""Keep one delivering thread in a worker process, woken by the bell and by the clock."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+
+from sending.delivery.run import Run, deliver_due, sweep
+
+log = logging.getLogger(__name__)
+
+SWEEP_LEASES_SECONDS = 5
+DATABASE_PAUSE_SECONDS = 1
+STOP_SECONDS = 60
+
+
+class Deliverer:
+    """A thread that delivers what is due until it is stopped, whatever goes wrong meanwhile."""
+
+    def __init__(self) -> None:
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._run = Run()
+        self._swept_at = 0.0
+        self._thread = threading.Thread(target=self._work, name="deliverer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._thread.start()
+
+    def is_running(self) -> bool:
+        """Tell whether somebody answers the bell here (not so in a forked child)."""
+        return self._thread.is_alive()
+
+    def wake(self) -> None:
+        """Look for due messages now."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Claim nothing more, finish what is on the wire, give back the rest. Waits for it."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=STOP_SECONDS)
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            self._guarded(self._deliver)
+            self._wake.wait(timeout=settings.SWEEP_SECONDS)
+            self._wake.clear()
+        for _ in range(STOP_SECONDS):
+            if self._guarded(self._run.wind_down):
+                break
+        connection.close()
+
+    def _deliver(self) -> None:
+        close_old_connections()
+        if time.monotonic() - self._swept_at >= SWEEP_LEASES_SECONDS:
+            sweep()
+            self._swept_at = time.monotonic()
+        self._run.until_empty(stopping=self._stopping)
+
+    def _guarded(self, step: object) -> bool:
+        """Run one step; when the database is away, wait a moment instead and return False."""
+        try:
+            step()  # type: ignore[operator]
+        except (DatabaseError, InterfaceError) as error:
+            log.error("The database did not answer; trying again: %s", error)  # noqa: TRY400
+            connection.close()
+            self._stopping.wait(DATABASE_PAUSE_SECONDS)
+            return False
+        except Exception:
+            # A defect in one turn must not end delivery; the leases free what it held.
+            log.exception("Delivery broke; starting anew")
+            self._run = Run()
+            self._stopping.wait(DATABASE_PAUSE_SECONDS)
+            return False
+        return True
+
+
+_deliverer: Deliverer | None = None
+
+
+def start() -> None:
+    """Start this process's deliverer; does nothing when it runs already."""
+    global _deliverer  # noqa: PLW0603 - one for each process
+    if _deliverer is None or not _deliverer.is_running():
+        _deliverer = Deliverer()
+        _deliverer.start()
+
+
+def stop() -> None:
+    """Stop this process's deliverer, if it has one."""
+    if _deliverer is not None:
+        _deliverer.stop()
+
+
+def deliver_soon() -> None:
+    """Wake this process's deliverer; a process that has none delivers here and now."""
+    if _deliverer is not None and _deliverer.is_running():
+        _deliverer.wake()
+    else:
+        deliver_due()

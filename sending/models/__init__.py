@@ -1,0 +1,25 @@
+"""Hold what was asked, how it left, and what is known of it."""
+
+from sending.models.domain import SenderDomain
+from sending.models.event import Attempt, Event
+from sending.models.message import Message, Status, Stream, new_message_id
+from sending.models.profile import AmbiguityPolicy, SendingProfile
+from sending.models.route import Route
+from sending.models.suppression import Suppression
+from sending.models.template import Template, TemplateVersion
+
+__all__ = [
+    "AmbiguityPolicy",
+    "Attempt",
+    "Event",
+    "Message",
+    "Route",
+    "SenderDomain",
+    "SendingProfile",
+    "Status",
+    "Stream",
+    "Suppression",
+    "Template",
+    "TemplateVersion",
+    "new_message_id",
+]

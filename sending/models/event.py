@@ -1,0 +1,109 @@
+"""Define what is written down of a message: tries on the wire, and everything that happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+
+from sending.models.message import Message, Status
+
+
+class Attempt(models.Model):
+    """One try on the wire: where, how far it got, what the next hop said."""
+
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveSmallIntegerField()
+    route = models.ForeignKey("sending.Route", on_delete=models.SET_NULL, null=True)
+    started_at = models.DateTimeField()
+    duration_ms = models.PositiveIntegerField()
+    phase = models.CharField(max_length=10)
+    outcome = models.CharField(max_length=10, choices=Status.choices)
+    kind = models.CharField(max_length=20, blank=True)
+    reply_code = models.PositiveSmallIntegerField(default=0)
+    enhanced_status = models.CharField(max_length=12, blank=True)
+    reply_text = models.CharField(max_length=1000, blank=True)
+    transport_id = models.CharField(max_length=255, blank=True)
+
+    class Meta:
+        """The tries of one message, in order."""
+
+        indexes = [models.Index(fields=["message", "number"], name="attempt_of_message")]
+
+    def __str__(self) -> str:
+        return f"Attempt {self.number}: {self.outcome}"
+
+
+# What may follow what. A status moves only along these edges: `sending.ledger` looks here before it
+# writes, and the database refuses an event that is not among them.
+TRANSITIONS: dict[str, frozenset[str]] = {
+    "": frozenset({Status.QUEUED, Status.SUPPRESSED}),
+    Status.QUEUED: frozenset({Status.SENDING, Status.CANCELED, Status.EXPIRED}),
+    Status.DEFERRED: frozenset({Status.SENDING, Status.CANCELED, Status.EXPIRED}),
+    Status.SENDING: frozenset(
+        {
+            Status.SENT,
+            Status.DEFERRED,
+            Status.QUEUED,
+            Status.BOUNCED,
+            Status.REJECTED,
+            Status.FAILED,
+            Status.SUPPRESSED,
+            Status.EXPIRED,
+            Status.UNKNOWN,
+        }
+    ),
+    Status.SENT: frozenset({Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED}),
+    Status.DELIVERED: frozenset({Status.BOUNCED, Status.COMPLAINED}),
+    Status.BOUNCED: frozenset({Status.COMPLAINED, Status.QUEUED}),
+    Status.UNKNOWN: frozenset(
+        {Status.SENT, Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED, Status.QUEUED}
+    ),
+    Status.FAILED: frozenset({Status.QUEUED}),
+    Status.REJECTED: frozenset({Status.QUEUED}),
+    Status.EXPIRED: frozenset({Status.QUEUED}),
+    Status.COMPLAINED: frozenset(),
+    Status.SUPPRESSED: frozenset(),
+    Status.CANCELED: frozenset(),
+}
+
+
+def _is_an_edge() -> Q:
+    """Return the condition that an event is no change of status, or one of the edges."""
+    condition = Q(status_after="")
+    for before, afters in TRANSITIONS.items():
+        if afters:
+            condition |= Q(status_before=before, status_after__in=sorted(afters))
+    return condition
+
+
+class Event(models.Model):
+    """One fact about a message, never edited: a change of status, or something reported later.
+
+    `kind` is a word of anymail's event vocabulary or, for a change of status, the new status.
+    `status_before` and `status_after` are empty for a fact that changes no status.
+    """
+
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="events")
+    kind = models.CharField(max_length=20)
+    status_before = models.CharField(max_length=10, blank=True, default="")
+    status_after = models.CharField(max_length=10, blank=True, default="")
+    occurred_at = models.DateTimeField()
+    attempt_number = models.PositiveSmallIntegerField(null=True)
+    detail = models.CharField(max_length=1000, blank=True, default="")
+
+    class Meta:
+        """The history of one message, in order; the edges of the state machine."""
+
+        indexes = [models.Index(fields=["message", "id"], name="event_of_message")]
+        constraints = [
+            models.CheckConstraint(name="event_follows_the_state_machine", condition=_is_an_edge())
+        ]
+
+    def __str__(self) -> str:
+        return self.kind
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse: `sending.ledger` appends events in bulk, and nobody changes one."""
+        raise TypeError("The event log is append-only; sending.ledger writes it.")

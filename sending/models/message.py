@@ -1,0 +1,126 @@
+"""Define the message: one copy for one recipient, and the states it can be in."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import uuid
+
+from django.db import models
+from django.db.models import Q
+
+from apikeys.models import ApiKey
+
+
+class Status(models.TextChoices):
+    """Where a message stands. WAITING and SENDING move by themselves; the others are outcomes."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    SENT = "sent"
+    DEFERRED = "deferred"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    SUPPRESSED = "suppressed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+WAITING = (Status.QUEUED, Status.DEFERRED)
+
+
+class Stream(models.TextChoices):
+    """Class of mail with its own rules: an answer to an act of the recipient, or to many."""
+
+    TRANSACTIONAL = "transactional"
+    BULK = "bulk"
+
+
+def new_message_id() -> uuid.UUID:
+    """Return a UUID version 7 (RFC 9562 section 5.7): unique, and in the order of acceptance."""
+    milliseconds = time.time_ns() // 1_000_000
+    number = (milliseconds << 80) | secrets.randbits(80)
+    number = (number & ~(0xF << 76)) | (7 << 76)
+    return uuid.UUID(int=(number & ~(0b11 << 62)) | (0b10 << 62))
+
+
+class Message(models.Model):
+    """One copy for one recipient. `sending.ledger` alone changes its state.
+
+    `claim` names the worker's hold on a row in ``sending``; `lease_until` ends it. `handed_off_at` is
+    set just before the body goes out: from then on the next hop may own the message.
+    `subject` and `template_version` are pinned at acceptance, as is the Message-ID.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_message_id, editable=False)
+    api_key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, related_name="messages")
+    template_version = models.ForeignKey(
+        "sending.TemplateVersion", on_delete=models.PROTECT, related_name="messages", null=True
+    )
+    stream = models.CharField(
+        max_length=13, choices=Stream.choices, default=Stream.TRANSACTIONAL
+    )
+    recipient = models.CharField(max_length=320)
+    recipient_domain = models.CharField(max_length=255)
+    sender_address = models.CharField(max_length=320)
+    sender_name = models.CharField(max_length=200, blank=True)
+    reply_to = models.CharField(max_length=320, blank=True)
+    subject = models.TextField(blank=True)
+    attribs = models.JSONField(default=dict, blank=True)
+    has_unsubscribe_link = models.BooleanField(default=False)
+    message_id = models.CharField("Message-ID", max_length=320)
+
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
+    reason = models.CharField(max_length=500, blank=True)
+    accepted_at = models.DateTimeField()
+    status_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    next_attempt_at = models.DateTimeField(null=True, blank=True)
+    attempt_count = models.PositiveSmallIntegerField(default=0)
+    lapse_count = models.PositiveSmallIntegerField(default=0, db_default=0)
+    claim = models.BigIntegerField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    handed_off_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        """Invariants, and an index for each query that runs often."""
+
+        constraints = [
+            models.CheckConstraint(
+                name="message_status_is_known", condition=Q(status__in=Status.values)
+            ),
+            models.CheckConstraint(
+                name="message_is_leased_while_sending",
+                condition=Q(status=Status.SENDING, lease_until__isnull=False, claim__isnull=False)
+                | (~Q(status=Status.SENDING) & Q(lease_until__isnull=True)),
+            ),
+            models.CheckConstraint(
+                name="message_is_due_while_waiting",
+                condition=Q(status__in=WAITING, next_attempt_at__isnull=False)
+                | (~Q(status__in=WAITING) & Q(next_attempt_at__isnull=True)),
+            ),
+        ]
+        indexes = [
+            # sending.claims: the next due messages, however many rows are at rest.
+            models.Index(
+                fields=["next_attempt_at"], name="message_due", condition=Q(status__in=WAITING)
+            ),
+            # sending.ledger.reap: claims whose worker went silent.
+            models.Index(
+                fields=["lease_until"], name="message_leased", condition=Q(status=Status.SENDING)
+            ),
+            # The message list of the dashboard: newest first, whole or of one status or key.
+            models.Index(fields=["status", "-id"], name="message_by_status"),
+            models.Index(fields=["api_key", "-id"], name="message_by_key"),
+            # The dashboard's search, and everything that ever went to an address.
+            models.Index(fields=["recipient", "-id"], name="message_by_recipient"),
+            # The dashboard's figures of the last day.
+            models.Index(fields=["accepted_at", "status"], name="message_by_acceptance"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.recipient} ({self.status})"

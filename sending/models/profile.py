@@ -1,0 +1,66 @@
+"""Define what a key sends: the part of an API key that belongs to sending."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from apikeys.models import ApiKey
+from sending.models.domain import SenderDomain
+from sending.models.message import Stream
+from sending.models.route import Route
+from sending.models.template import Template
+
+
+class AmbiguityPolicy(models.TextChoices):
+    """What becomes of a message whose acceptance was never read (RFC 1047)."""
+
+    RETRY = "retry", "Try again with the same Message-ID (perhaps a second copy)"
+    HOLD = "hold", "Hold it as unknown until a person or a report decides"
+
+
+class SendingProfile(models.Model):
+    """The template, sender and rules that a key's requests are filled up with."""
+
+    api_key = models.OneToOneField(
+        ApiKey, on_delete=models.CASCADE, primary_key=True, related_name="sending_profile"
+    )
+    template = models.ForeignKey(Template, on_delete=models.SET_NULL, null=True, blank=True)
+    subject = models.CharField(
+        max_length=500, blank=True, help_text="Empty: the template's. May hold {{.API.name}}."
+    )
+    sender_address = models.CharField(
+        max_length=320, blank=True, help_text="Used when a request gives no addresser."
+    )
+    sender_name = models.CharField("Display name", max_length=200, blank=True)
+    reply_to = models.CharField("Reply-To", max_length=320, blank=True)
+    sender_domains = models.ManyToManyField(
+        SenderDomain, blank=True, help_text="Domains this key may send from. None: every domain."
+    )
+    extra_senders = models.JSONField(
+        default=list, blank=True, help_text="Exact addresses allowed besides the domains."
+    )
+    stream = models.CharField(
+        "Class of mail", max_length=13, choices=Stream.choices, default=Stream.TRANSACTIONAL
+    )
+    has_unsubscribe_link = models.BooleanField(
+        "Unsubscribe link",
+        default=False,
+        help_text="Adds List-Unsubscribe and, where the template places no link, a line at the end.",
+    )
+    is_strict = models.BooleanField(
+        "Strict variables",
+        default=False,
+        help_text="Refuse a request that leaves a variable of the template without a value.",
+    )
+    route = models.ForeignKey(
+        Route, on_delete=models.SET_NULL, null=True, blank=True, help_text="Empty: the default."
+    )
+    ambiguity_policy = models.CharField(
+        "If the answer is lost",
+        max_length=5,
+        choices=AmbiguityPolicy.choices,
+        default=AmbiguityPolicy.RETRY,
+    )
+
+    def __str__(self) -> str:
+        return f"What {self.api_key} sends"

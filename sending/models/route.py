@@ -1,0 +1,81 @@
+"""Define routes: named, configured ways out."""
+
+from __future__ import annotations
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+
+from sending.encryption import EncryptedTextField
+
+
+class Route(models.Model):
+    """A next hop and how to speak to it: an SMTP server, or any Django e-mail backend.
+
+    `options` is the JSON object of keyword arguments for the backend; it holds provider keys, so
+    it is encrypted like `password`.
+    """
+
+    class Kind(models.TextChoices):
+        """What stands at the other end."""
+
+        SMTP = "smtp", "SMTP server"
+        ANYMAIL = "anymail", "Provider (django-anymail or any Django e-mail backend)"
+
+    class Tls(models.TextChoices):
+        """How an SMTP connection is protected."""
+
+        NONE = "none", "None (loopback or a trusted network only)"
+        STARTTLS = "starttls", "STARTTLS (port 25 or 587)"
+        TLS = "tls", "TLS from the first byte (port 465)"
+
+    name = models.CharField(max_length=100, unique=True)
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.SMTP)
+    is_active = models.BooleanField(default=True)
+    is_default = models.BooleanField(
+        default=False, help_text="Used by every key that names no route of its own."
+    )
+    paused_reason = models.CharField(max_length=500, blank=True, editable=False)
+    connections = models.PositiveSmallIntegerField(
+        default=4,
+        validators=[MinValueValidator(1), MaxValueValidator(50)],
+        help_text="Connections kept open at the same time by each worker.",
+    )
+
+    host = models.CharField(max_length=255, blank=True)
+    port = models.PositiveIntegerField(default=587, validators=[MaxValueValidator(65535)])
+    tls = models.CharField("TLS", max_length=10, choices=Tls.choices, default=Tls.STARTTLS)
+    verify_certificate = models.BooleanField(default=True)
+    username = models.CharField(max_length=255, blank=True)
+    password = EncryptedTextField(blank=True)
+    connect_timeout_seconds = models.PositiveSmallIntegerField(
+        default=10, validators=[MinValueValidator(1)]
+    )
+    command_timeout_seconds = models.PositiveSmallIntegerField(
+        default=60, validators=[MinValueValidator(1)]
+    )
+    data_timeout_seconds = models.PositiveSmallIntegerField(
+        default=300,
+        validators=[MinValueValidator(1)],
+        help_text="How long to wait for the answer to the message itself; RFC 5321 asks for 600.",
+    )
+
+    backend = models.CharField(
+        max_length=255, blank=True, help_text="For example anymail.backends.postmark.EmailBackend"
+    )
+    options = EncryptedTextField(
+        blank=True,
+        help_text='JSON, for example {"server_token": "..."}: the keyword arguments of the backend.',
+    )
+
+    class Meta:
+        """At most one default."""
+
+        constraints = [
+            models.UniqueConstraint(
+                fields=["is_default"], condition=Q(is_default=True), name="route_default_is_single"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,50 @@
+"""Define what a MESSAGE_STEP is: an addition to every mail on its way out.
+
+`settings.MESSAGE_STEPS` lists objects by dotted path, applied in that order. `sending` knows
+them by this protocol alone, so that apps further down the data flow can add to a mail.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from sending.models import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The two bodies of a template version, in the template language, before compilation."""
+
+    html: str
+    text: str
+    has_unsubscribe_link: bool
+    places_unsubscribe_url: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Additions:
+    """What one step adds to one message: values for the template, and header fields."""
+
+    values: dict[str, Any]
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class MessageStep(Protocol):
+    """One addition, in two halves: the costly one once per template version, the cheap one per mail."""
+
+    def prepare(self, draft: Draft) -> Draft:
+        """Return the draft with slots for what `fill` gives; called once per version and flags."""
+
+    def fill(self, message: Message) -> Additions:
+        """Return what this message gets; called once per message and try."""
+
+
+@lru_cache(maxsize=1)
+def message_steps() -> tuple[MessageStep, ...]:
+    """Return the configured steps; raise ImportError naming the line that cannot be resolved."""
+    return tuple(import_string(path) for path in settings.MESSAGE_STEPS)

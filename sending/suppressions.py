@@ -1,0 +1,75 @@
+"""Decide whether an address may get mail, and keep the standing orders: the only writer of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sending.models import Message, Suppression
+
+TELLS = {
+    Suppression.Reason.UNSUBSCRIBED: "has unsubscribed",
+    Suppression.Reason.HARD_BOUNCE: "has bounced before",
+    Suppression.Reason.COMPLAINT: "has complained about mail from here",
+    Suppression.Reason.BLACKLIST: "is on the blacklist",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why an address gets no mail: the rule that blocked it."""
+
+    address: str
+    reason: Suppression.Reason
+    rule: str
+
+    def __str__(self) -> str:
+        tell = TELLS[self.reason]
+        by = "" if self.rule == self.address else f" (rule {self.rule})"
+        return f"{self.reason.value}: {self.address} {tell}{by}"
+
+
+def decide(addresses: Collection[str]) -> dict[str, Verdict]:
+    """Return a verdict for each of the case-folded `addresses` that is blocked, in one query."""
+    domains = {address: "@" + address.rpartition("@")[2] for address in addresses}
+    rules = dict(
+        Suppression.objects.filter(address__in={*addresses, *domains.values()}).values_list(
+            "address", "reason"
+        )
+    )
+    verdicts = {}
+    for address, domain in domains.items():
+        rule = address if address in rules else domain
+        if rule in rules:
+            verdicts[address] = Verdict(address, Suppression.Reason(rules[rule]), rule)
+    return verdicts
+
+
+def suppress(
+    address: str,
+    *,
+    reason: Suppression.Reason,
+    now: datetime,
+    source: Message | None = None,
+    note: str = "",
+) -> bool:
+    """Order that `address` (or ``@domain``) gets no mail; return whether that is new.
+
+    Idempotent: the first order stays, with its reason and time.
+    """
+    _, is_new = Suppression.objects.get_or_create(
+        address=address.strip().casefold(),
+        defaults={
+            "reason": reason,
+            "created_at": now,
+            "source_message": source,
+            "note": note[:500],
+        },
+    )
+    return is_new
+
+
+def lift(address: str) -> bool:
+    """End the order about `address`; return whether there was one."""
+    return Suppression.objects.filter(address=address.strip().casefold()).delete()[0] > 0

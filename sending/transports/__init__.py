@@ -1,0 +1,7 @@
+"""Hand finished messages to the next hop: to add a transport, see ``base``."""
+
+from sending.transports.anymail import AnymailTransport
+from sending.transports.base import Finding, Receipt, Transport
+from sending.transports.smtp import SmtpTransport
+
+__all__ = ["AnymailTransport", "Finding", "Receipt", "SmtpTransport", "Transport"]

@@ -1,0 +1,65 @@
+"""Answer the endpoints that callers of the original BillionMail know."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rest_framework.decorators import (
+    api_view,
+    authentication_classes,
+    permission_classes,
+    throttle_classes,
+)
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apikeys.authentication import ApiKeyAuthentication
+from apikeys.permissions import AddressAllowed, scope
+from apikeys.throttles import KeyRateThrottle
+from sending import commands
+
+BATCH_BODY_BYTES = 2 * 1024 * 1024
+
+
+@api_view(["POST"])
+@authentication_classes([ApiKeyAuthentication])
+@permission_classes([AddressAllowed, scope("send")])
+@throttle_classes([KeyRateThrottle])
+def send(request: Request) -> Response:
+    """Accept one mail: ``recipient``, and if wanted ``addresser`` and ``attribs``.
+
+    Success means that the message is stored durably; its id is in the header ``X-Message-ID``.
+    """
+    message = commands.accept_message(key=request.auth, **_fields(request, "recipient"))
+    return Response(
+        _success("Email sent successfully", None), headers={"X-Message-ID": str(message.id)}
+    )
+
+
+@api_view(["POST"])
+@authentication_classes([ApiKeyAuthentication])
+@permission_classes([AddressAllowed, scope("send")])
+@throttle_classes([KeyRateThrottle])
+def batch_send(request: Request) -> Response:
+    """Accept the same mail for up to 10,000 ``recipients``; say which were not valid."""
+    receipt = commands.accept_batch(key=request.auth, **_fields(request, "recipients"))
+    queued = len(receipt.queued)
+    return Response(
+        _success(
+            f"Batch email send request accepted, {queued} emails queued",
+            {"queued": queued, "rejected": [asdict(one) for one in receipt.rejected]},
+        )
+    )
+
+
+batch_send.cls.max_body_bytes = BATCH_BODY_BYTES
+
+
+def _fields(request: Request, whom: str) -> dict[str, Any]:
+    """Return the documented fields as they came; the commands check them, others are ignored."""
+    return {name: request.data.get(name) for name in (whom, "addresser", "attribs")}
+
+
+def _success(msg: str, answer: Any) -> dict[str, Any]:
+    return {"success": True, "code": 0, "msg": msg, "data": answer}

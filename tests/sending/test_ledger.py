@@ -1,0 +1,313 @@
+"""The ledger alone moves a message, along the edges of the state machine, and writes it down."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from sending import bulk, ledger
+from sending.errors import Phase, Reply
+from sending.ledger import AttemptFacts, IllegalTransition, Outcome
+from sending.models import AmbiguityPolicy, Event, Message, SendingProfile, Status
+from sending.models.event import TRANSITIONS
+from tests.factories.sending import MessageFactory, RouteFactory, SendingProfileFactory
+
+pytestmark = pytest.mark.django_db
+
+PATIENCE = timedelta(seconds=10)
+
+
+def accepted(number: int = 1, **fields: object) -> list[Message]:
+    """Accept messages of one key, as a caller's request does."""
+    profile = SendingProfileFactory.create()
+    now = ledger.database_now()
+    messages = [
+        MessageFactory.build(
+            profile=profile,
+            api_key=profile.api_key,
+            template_version=profile.template.current_version,
+            accepted_at=now,
+            status_at=now,
+            next_attempt_at=now,
+            expires_at=now + timedelta(hours=1),
+            **fields,
+        )
+        for _ in range(number)
+    ]
+    ledger.accept(messages)
+    return messages
+
+
+def outcome(message: Message, status: Status, **fields: object) -> Outcome:
+    return Outcome(
+        message_id=message.id,
+        claim=message.claim or 0,
+        attempt_number=message.attempt_count,
+        status=status,
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+def history(message_id: UUID) -> list[tuple[str, str]]:
+    events = Event.objects.filter(message_id=message_id).order_by("id")
+    return list(events.values_list("status_before", "status_after"))
+
+
+def lapse() -> None:
+    """Let every lease end, as if the time had passed."""
+    Message.objects.filter(status=Status.SENDING).update(lease_until=Now() - timedelta(seconds=1))
+
+
+def test_an_accepted_message_is_stored_as_it_was_given() -> None:
+    (given,) = accepted(attribs={"name": "Ann", "age": 7, "x": None}, recipient="ü@x.example")
+    stored = Message.objects.get()
+    for field in ledger.MESSAGE_FIELDS:
+        assert getattr(stored, field) == getattr(given, field), field
+    assert history(stored.id) == [("", "queued")]
+
+
+def test_claiming_takes_due_messages_once_and_counts_the_attempt() -> None:
+    messages = accepted(3)
+    first = ledger.claim(limit=2)
+    second = ledger.claim(limit=2)
+    assert {row.id for row in first + second} == {row.id for row in messages}
+    assert [row.attempt_count for row in first] == [1, 1]
+    assert {row.status for row in first} == {Status.SENDING}
+    assert ledger.claim(limit=2) == []
+
+
+def test_a_message_is_not_claimed_before_it_is_due() -> None:
+    accepted()
+    Message.objects.update(next_attempt_at=Now() + timedelta(minutes=1))
+    assert ledger.claim(limit=10) == []
+
+
+def test_a_sent_message_has_its_attempt_and_its_history() -> None:
+    accepted()
+    route = RouteFactory.create()
+    (message,) = ledger.claim(limit=1)
+    facts = AttemptFacts(
+        route_id=route.pk,
+        started_at=timezone.now(),
+        duration_ms=12,
+        phase=Phase.DOT,
+        reply=Reply(250, "2.0.0", "OK \0 queued as X"),
+        transport_id="X",
+    )
+    ledger.record([outcome(message, Status.SENT, reason="250 2.0.0 OK", attempt=facts)])
+    stored = Message.objects.get()
+    assert (stored.status, stored.lease_until, stored.reason) == (Status.SENT, None, "")
+    attempt = stored.attempts.get()
+    assert (attempt.outcome, attempt.reply_text) == (Status.SENT, "OK  queued as X")
+    assert history(stored.id) == [("", "queued"), ("queued", "sending"), ("sending", "sent")]
+
+
+def test_a_deferred_message_waits_for_its_time_with_its_reason() -> None:
+    accepted()
+    (message,) = ledger.claim(limit=1)
+    ledger.record(
+        [outcome(message, Status.DEFERRED, reason="451 later", delay=timedelta(minutes=5))]
+    )
+    stored = Message.objects.get()
+    assert (stored.status, stored.reason) == (Status.DEFERRED, "451 later")
+    wait = stored.next_attempt_at - timezone.now()
+    assert timedelta(minutes=4, seconds=50) < wait <= timedelta(minutes=5)
+    assert ledger.claim(limit=1) == []
+
+
+def test_many_outcomes_are_recorded_in_a_constant_number_of_statements(
+    django_assert_max_num_queries: object,
+) -> None:
+    accepted(60)
+    claimed = ledger.claim(limit=60)
+    with django_assert_max_num_queries(8):  # type: ignore[operator]
+        ledger.record([outcome(message, Status.SENT) for message in claimed])
+    assert Message.objects.filter(status=Status.SENT).count() == 60
+
+
+def test_an_outcome_that_no_state_machine_has_is_refused() -> None:
+    accepted()
+    (message,) = ledger.claim(limit=1)
+    with pytest.raises(IllegalTransition):
+        ledger.record([outcome(message, Status.COMPLAINED)])
+    assert Message.objects.get().status == Status.SENDING
+
+
+def test_an_outcome_of_a_lost_claim_changes_nothing() -> None:
+    accepted()
+    (mine,) = ledger.claim(limit=1)
+    lapse()
+    ledger.reap()
+    (theirs,) = ledger.claim(limit=1)
+    ledger.record([outcome(mine, Status.SENT)])
+    assert Message.objects.get().status == Status.SENDING
+    ledger.record([outcome(theirs, Status.SENT)])
+    assert Message.objects.get().status == Status.SENT
+
+
+def test_the_handoff_is_granted_to_the_holder_of_the_lease_only() -> None:
+    accepted(2)
+    first, second = ledger.claim(limit=2)
+    assert ledger.begin_handoff([(first.id, first.claim + 1)], patience=PATIENCE) == set()
+    held = [(first.id, first.claim), (second.id, second.claim)]
+    lapse()
+    assert ledger.begin_handoff(held, patience=PATIENCE) == set()
+    Message.objects.update(lease_until=Now() + timedelta(seconds=30))
+    assert ledger.begin_handoff(held, patience=PATIENCE) == {first.id, second.id}
+    assert Message.objects.filter(handed_off_at__isnull=False).count() == 2
+
+
+def test_a_silent_worker_before_the_handoff_only_costs_time() -> None:
+    accepted()
+    ledger.claim(limit=1)
+    lapse()
+    assert ledger.reap() == 1
+    assert Message.objects.get().status == Status.QUEUED
+    assert len(ledger.claim(limit=1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("policy", "status"),
+    [(AmbiguityPolicy.RETRY, Status.QUEUED), (AmbiguityPolicy.HOLD, Status.UNKNOWN)],
+)
+def test_after_the_handoff_the_policy_of_the_key_decides(policy: str, status: str) -> None:
+    accepted()
+    SendingProfile.objects.update(ambiguity_policy=policy)
+    (message,) = ledger.claim(limit=1)
+    ledger.begin_handoff([(message.id, message.claim)], patience=PATIENCE)
+    lapse()
+    ledger.reap()
+    assert Message.objects.get().status == status
+
+
+def test_a_late_answer_settles_a_message_that_is_held_as_unknown() -> None:
+    accepted()
+    SendingProfile.objects.update(ambiguity_policy=AmbiguityPolicy.HOLD)
+    (message,) = ledger.claim(limit=1)
+    ledger.begin_handoff([(message.id, message.claim)], patience=PATIENCE)
+    lapse()
+    ledger.reap()
+    ledger.record([outcome(message, Status.SENT)])
+    assert Message.objects.get().status == Status.SENT
+    assert history(message.id)[-2:] == [("sending", "unknown"), ("unknown", "sent")]
+
+
+def test_a_message_that_ends_its_workers_is_put_aside_as_poison() -> None:
+    accepted()
+    for _ in range(ledger.MAX_LAPSES):
+        assert len(ledger.claim(limit=1)) == 1
+        lapse()
+        ledger.reap()
+    stored = Message.objects.get()
+    assert stored.status == Status.FAILED
+    assert "Poison" in stored.reason
+
+
+def test_deferrals_with_a_result_never_make_a_message_poison() -> None:
+    accepted()
+    for _ in range(ledger.MAX_LAPSES + 2):
+        (message,) = ledger.claim(limit=1)
+        ledger.record([outcome(message, Status.DEFERRED, delay=timedelta(0))])
+    lapse()
+    assert len(ledger.claim(limit=1)) == 1
+    lapse()
+    ledger.reap()
+    assert Message.objects.get().status == Status.QUEUED
+
+
+def test_a_released_claim_leaves_no_trace_but_its_history() -> None:
+    accepted()
+    (message,) = ledger.claim(limit=1)
+    ledger.release([(message.id, message.claim)])
+    stored = Message.objects.get()
+    assert (stored.status, stored.attempt_count) == (Status.QUEUED, 0)
+    assert history(stored.id)[-1] == ("sending", "queued")
+
+
+def test_a_message_past_its_lifetime_expires() -> None:
+    accepted()
+    Message.objects.update(expires_at=Now() - timedelta(seconds=1))
+    assert ledger.expire() == 1
+    assert Message.objects.get().status == Status.EXPIRED
+    assert ledger.claim(limit=1) == []
+
+
+def test_cancel_stops_only_what_still_waits() -> None:
+    waiting, claimed = accepted(2)
+    Message.objects.filter(pk=waiting.pk).update(next_attempt_at=Now() + timedelta(hours=1))
+    ledger.claim(limit=5)
+    assert ledger.cancel([waiting.id, claimed.id], detail="Canceled by admin.") == 1
+    assert Message.objects.get(pk=waiting.pk).status == Status.CANCELED
+    assert Message.objects.get(pk=claimed.pk).status == Status.SENDING
+
+
+def test_requeue_sends_ended_messages_once_more_and_leaves_the_others() -> None:
+    ended = [MessageFactory.create(status=status) for status in Status.values]
+    moved = ledger.requeue([message.id for message in ended], detail="Sent again by admin.")
+    again = set(Message.objects.filter(status=Status.QUEUED).values_list("id", flat=True))
+    could = {"failed", "rejected", "bounced", "expired", "unknown"}
+    assert again == {m.id for m in ended if m.status in could | {"queued"}}
+    assert moved == len(could)
+
+
+def test_a_report_moves_the_status_along_an_edge_and_is_kept_where_there_is_none() -> None:
+    message = MessageFactory.create(status=Status.SENT)
+    now = timezone.now()
+    ledger.report(message, kind="bounced", status=Status.BOUNCED, now=now, detail="550 gone")
+    ledger.report(message, kind="delivered", status=Status.DELIVERED, now=now, detail="late")
+    message.refresh_from_db()
+    assert message.status == Status.BOUNCED
+    kinds = list(message.events.order_by("id").values_list("kind", "status_after"))
+    assert kinds == [("bounced", "bounced"), ("delivered", "")]
+
+
+@pytest.mark.parametrize("before", [status for status in TRANSITIONS if status])
+def test_the_database_refuses_an_event_off_the_state_machine(before: str) -> None:
+    message = MessageFactory.create(status=Status.SENT)
+    for after in set(Status.values) - TRANSITIONS[before]:
+        row = (message.id, after, before, after, timezone.now(), None, "")
+        with pytest.raises(IntegrityError), transaction.atomic():
+            bulk.insert(Event, fields=ledger.EVENT_FIELDS, rows=[row])
+
+
+def test_the_database_refuses_a_status_that_contradicts_its_row() -> None:
+    message = MessageFactory.create(status=Status.SENT)
+    for changes in (
+        {"status": "nonsense"},
+        {"status": Status.SENDING},
+        {"status": Status.QUEUED},
+        {"next_attempt_at": timezone.now()},
+        {"lease_until": timezone.now()},
+    ):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Message.objects.filter(pk=message.pk).update(**changes)
+
+
+def test_events_cannot_be_saved_one_by_one() -> None:
+    with pytest.raises(TypeError, match="append-only"):
+        Event(kind="sent").save()
+
+
+@pytest.mark.integration
+@pytest.mark.django_db(transaction=True)
+def test_eight_workers_claim_every_message_exactly_once() -> None:
+    messages = accepted(200)
+    taken: list[UUID] = []
+
+    def work() -> None:
+        while rows := ledger.claim(limit=7):
+            taken.extend(row.id for row in rows)
+        connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == sorted(message.id for message in messages)

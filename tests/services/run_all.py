@@ -1,0 +1,38 @@
+"""Run the whole suite: all of it on SQLite, then what touches the database on PostgreSQL too."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from tests.services.servers import postgres
+
+ON_POSTGRES = [
+    "tests/apikeys",
+    "tests/sending",
+    "tests/unsubscribe",
+    "tests/stats",
+    "tests/flows",
+]
+
+
+def main() -> int:
+    """Return the exit code of the first run that fails, else 0."""
+    arguments = sys.argv[1:]
+    print("\n== On SQLite", flush=True)
+    failed = _pytest(arguments, {})
+    if failed:
+        return failed
+    print("\n== On PostgreSQL", flush=True)
+    with postgres() as url:
+        return _pytest([*ON_POSTGRES, *arguments], {"TEST_DATABASE_URL": url})
+
+
+def _pytest(arguments: list[str], environment: dict[str, str]) -> int:
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", *arguments]
+    return subprocess.run(command, env=os.environ | environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

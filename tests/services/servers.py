@@ -1,0 +1,119 @@
+"""Run a private PostgreSQL and Redis that leave nothing behind, as an ordinary user."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.sink import free_port
+
+ORDINARY_USERS = ("postgres", "nobody")
+START_SECONDS = 30
+
+
+def find(program: str) -> str:
+    """Return the path of a server's program; raise FileNotFoundError naming what to install."""
+    found = shutil.which(program) or next(
+        (str(path) for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))[::-1]),
+        None,
+    )
+    if found is None:
+        raise FileNotFoundError(f"{program} is not installed; `make test` says how.")
+    return found
+
+
+def _as_ordinary_user(directory: Path) -> list[str]:
+    """Return the prefix that runs a program as nobody special; PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return []
+    name = next(user for user in ORDINARY_USERS if _exists(user))
+    shutil.chown(directory, user=name)
+    return ["runuser", "-u", name, "--"]
+
+
+def _exists(user: str) -> bool:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def postgres(*, durable: bool = False) -> Iterator[str]:
+    """Run a PostgreSQL and yield its DATABASE_URL; `durable`: commits reach the disk."""
+    directory = Path(tempfile.mkdtemp(prefix="bm-pg-"))
+    prefix = _as_ordinary_user(directory)
+    cluster = directory / "cluster"
+    quiet = {"stdout": subprocess.DEVNULL, "cwd": directory, "check": True}
+    subprocess.run(
+        [*prefix, find("initdb"), "-D", cluster, "-U", "postgres", "-A", "trust", "-E", "UTF8",
+         "--no-locale", "--no-sync"],
+        **quiet,
+    )  # fmt: skip
+    settings = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={directory}",
+                "-c", "max_connections=200"]  # fmt: skip
+    if not durable:
+        settings += ["-c", "fsync=off", "-c", "full_page_writes=off"]
+    server = subprocess.Popen(
+        [*prefix, find("postgres"), "-D", cluster, *settings],
+        cwd=directory,
+        stdout=subprocess.DEVNULL,
+        stderr=(directory / "log").open("wb"),
+    )
+    try:
+        ask = [find("psql"), "-h", directory, "-U", "postgres", "-d", "postgres", "-c", "SELECT 1"]
+        _wait_until(lambda: _succeeds(ask), server)
+        subprocess.run(
+            [find("createdb"), "-h", directory, "-U", "postgres", "billionmail"], **quiet
+        )
+        yield f"postgres://postgres@/billionmail?host={directory}"
+    finally:
+        _stop(server)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def redis() -> Iterator[str]:
+    """Run a Redis that keeps nothing and yield its URL."""
+    port = free_port()
+    server = subprocess.Popen(
+        [find("redis-server"), "--bind", "127.0.0.1", "--port", str(port), "--save", "",
+         "--appendonly", "no"],
+        stdout=subprocess.DEVNULL,
+        cwd=tempfile.gettempdir(),
+    )  # fmt: skip
+    ask = [find("redis-cli"), "-p", str(port), "PING"]
+    try:
+        _wait_until(lambda: _succeeds(ask), server)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        _stop(server)
+
+
+def _succeeds(command: list[object]) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _wait_until(is_ready: object, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not is_ready():  # type: ignore[operator]
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{server.args} did not start")
+        time.sleep(0.05)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    try:
+        server.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()

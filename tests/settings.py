@@ -1,0 +1,23 @@
+"""Configure the tests: the real settings, with nothing of this machine's environment in them."""
+
+import os
+import tempfile
+
+DATA_DIR = tempfile.mkdtemp(prefix="billionmail-tests-")
+os.environ.update(
+    {
+        "ENV_FILE": "",
+        "DATA_DIR": DATA_DIR,
+        "SECRET_KEY": "tests-only-" + "s" * 40,
+        "API_KEY_HASH_KEY": "tests-only-" + "h" * 40,
+        "ENCRYPTION_KEYS": "tests-only-" + "e" * 40,
+        "SIGNING_KEYS": "tests-only-" + "g" * 40,
+        "PUBLIC_URL": "http://testserver",
+        "DATABASE_URL": os.environ.get("TEST_DATABASE_URL", f"sqlite:///{DATA_DIR}/db.sqlite3"),
+        "REDIS_URL": "",
+        "LOG_LEVEL": "WARNING",
+        "MAIL_CATCHER": "true",
+    }
+)
+
+from billionmail.settings import *  # noqa: E402, F403

@@ -1,0 +1,82 @@
+"""Be the next hop: an SMTP server that keeps every message, and can be told what to answer."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import email.policy
+import socket
+from email.message import EmailMessage
+from typing import Any
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import Envelope
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Sink:
+    """An aiosmtpd server on a free loopback `port`.
+
+    `replies` maps a recipient to the reply for its RCPT command; others are accepted, and
+    answered for after `delay_seconds`. `connections` counts the greetings.
+    """
+
+    def __init__(self) -> None:
+        self.envelopes: list[Envelope] = []
+        self.replies: dict[str, str] = {}
+        self.connections = 0
+        self.delay_seconds = 0.0
+        self.port = free_port()
+        self._controller = Controller(
+            self, hostname="127.0.0.1", port=self.port, enable_SMTPUTF8=True, data_size_limit=0
+        )
+
+    @property
+    def messages(self) -> list[EmailMessage]:
+        """What arrived, parsed."""
+        return [
+            email.message_from_bytes(envelope.content, policy=email.policy.default)
+            for envelope in self.envelopes
+        ]
+
+    @property
+    def recipients(self) -> list[str]:
+        """Whom it was for, in the order of arrival."""
+        return [recipient for envelope in self.envelopes for recipient in envelope.rcpt_tos]
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._controller.start()
+
+    def stop(self) -> None:
+        """End it."""
+        self._controller.stop()
+
+    async def handle_EHLO(
+        self, server: Any, session: Any, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        """Count whoever greets."""
+        session.host_name = hostname
+        self.connections += 1
+        return responses
+
+    async def handle_RCPT(
+        self, server: Any, session: Any, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """Answer as told, else accept."""
+        reply = self.replies.get(address, "250 2.1.5 OK")
+        if reply.startswith("2"):
+            envelope.rcpt_tos.append(address)
+        return reply
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:
+        """Keep the message before it is answered for."""
+        await asyncio.sleep(self.delay_seconds)
+        self.envelopes.append(envelope)
+        return "250 2.0.0 OK: queued"
