@@ -66,15 +66,17 @@ _RAW_ELEMENTS = frozenset({
 # fmt: on
 _NAME_LIMIT = 64
 
-_MARKUP = re.compile(r"<(?:!--\[if\b|!---?>|!--|[!?]|/?[a-zA-Z]|/?\Z)", re.IGNORECASE)
+_MARKUP = re.compile(r"<(?:!--\[if\b|!---?>|!--|[!?]|/?[a-zA-Z]|/?\Z)", re.IGNORECASE | re.ASCII)
 _COMMENT_END = re.compile(r"--!?>")
-_TAG_NAME = re.compile(r"[^\s/>]*")
-_TAG_GAP = re.compile(r"[\s/]*")
-_ATTRIBUTE = re.compile(r"[^\s/>=]*")
-_GAP = re.compile(r"\s*")
-_UNQUOTED = re.compile(r"[^\s>]*")
+# The blanks of HTML are fewer than those that \s stands for.
+_TAG_NAME = re.compile(r"[^ \t\n\f\r/>]*")
+_TAG_GAP = re.compile(r"[ \t\n\f\r/]*")
+_ATTRIBUTE = re.compile(r"[^ \t\n\f\r/>=]*")
+_GAP = re.compile(r"[ \t\n\f\r]*")
+_UNQUOTED = re.compile(r"[^ \t\n\f\r>]*")
 _RAW_END = {
-    element: re.compile(rf"</{element}(?=[\s/>]|\Z)", re.IGNORECASE) for element in _RAW_ELEMENTS
+    element: re.compile(rf"</{element}(?=[ \t\n\f\r/>]|\Z)", re.IGNORECASE | re.ASCII)
+    for element in _RAW_ELEMENTS
 }
 _URL_BLANKS = "".join(map(chr, range(0x21)))
 _URL_REST = re.compile(r"[:/?#]")

@@ -30,6 +30,7 @@ from sending.rendering.contexts import DYNAMIC, VALUES, Context, Place, UrlPart
 Escape = Callable[[str], str]
 
 UNSAFE_URL = "#"
+NEL = "\x85"
 
 _ALLOWED_SCHEMES = frozenset({"http", "https", "mailto", "tel"})
 _SCRIPT_SCHEMES = frozenset({"javascript", "vbscript", "livescript", "data"})
@@ -40,8 +41,7 @@ _SCHEME_END = re.compile(r"[:/?#]")
 _UNCLEAN = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff]")
 _DROPPED = re.compile("[\x00-\x08\x0b-\x1f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_UNQUOTED_REFERENCES = {" ": "&#32;", "\t": "&#9;", "\n": "&#10;", "=": "&#61;", "`": "&#96;"}
-_UNQUOTED_SPECIAL = re.compile(r"[ \t\n=`]")
+_UNQUOTED_SPECIAL = re.compile(r"[\s=`]")
 _HEADER_UNSAFE = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _SCRIPT_SPECIAL = re.compile(r"[^\w ,.\-:]|[\u2028\u2029]")
 _STYLE_SPECIAL = re.compile(r"[^\w ,.\-:/?&=#%+~!]")
@@ -66,18 +66,24 @@ def html(value: str) -> str:
     if value.isalnum():
         return value
     # A chain of replacements is faster than str.translate, and than looking first.
-    value = clean(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return value.replace('"', "&#34;").replace("'", "&#39;")
+    plain = value if value.isprintable() else clean(value)
+    plain = plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return plain.replace('"', "&#34;").replace("'", "&#39;")
 
 
 def unquoted(value: str) -> str:
     """Escape for an attribute value without quotes."""
-    return _UNQUOTED_SPECIAL.sub(lambda match: _UNQUOTED_REFERENCES[match[0]], html(value))
+    return _UNQUOTED_SPECIAL.sub(_reference, html(value))
+
+
+def _reference(match: re.Match[str]) -> str:
+    # HTML gives the number of NEL another meaning, so that it has no reference of its own.
+    return f"&#{ord(match[0].replace(NEL, ' '))};"
 
 
 def unquoted_start(value: str) -> str:
     """Escape for the start of an attribute value without quotes."""
-    return unquoted(value) or _UNQUOTED_REFERENCES[" "]
+    return unquoted(value) or "&#32;"
 
 
 def url_start(value: str) -> str:

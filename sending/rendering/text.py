@@ -70,7 +70,7 @@ def _stripped(masked: Masked) -> str:
 
 def _tidy(text: str) -> str:
     text = _BLANK_BEFORE_LINE_END.sub("", text.replace("\xa0", " "))
-    return _BLANK_LINES.sub("\n\n", text).strip()
+    return _BLANK_LINES.sub("\n\n", text).strip("\n")
 
 
 def _without_comments(html: str) -> str:
