@@ -202,11 +202,11 @@ def classify(reply: Reply, *, phase: Phase) -> Verdict:
     rule = next(r for r in RULES if r.fits(code=code, enhanced=enhanced, text=reply.text))
     if phase in _CONNECTION:
         return _at_connection(rule, phase=phase)
-    if phase is Phase.MAIL and first == "5":
-        return _at_sender(rule, code=code)
     if first != "5":
-        suppress = _SUPPRESS[Kind.SOFT] if rule.kind is Kind.SOFT else ""
-        return Verdict(rule.kind, "deferred", suppress, rule.name)
+        counts = rule.kind is Kind.SOFT and phase is not Phase.MAIL
+        return Verdict(rule.kind, "deferred", _SUPPRESS[rule.kind] if counts else "", rule.name)
+    if phase is Phase.MAIL:
+        return _at_sender(rule, code=code)
     outcome = rule.outcome or ("rejected" if rule.kind in _REJECTED else "bounced")
     return Verdict(rule.kind, outcome, _SUPPRESS.get(rule.kind, ""), rule.name)
 

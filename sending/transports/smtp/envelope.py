@@ -13,7 +13,6 @@ from sending.outgoing import Outgoing
 
 # Anything that could end the command, or the path in it, and begin another parameter.
 _UNSAFE = re.compile(r"[\x00-\x20\x7f<>]")
-_BARE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _XTEXT_ESCAPED = re.compile(r"[^!-*,-<>-~]")
 
 
@@ -49,7 +48,8 @@ def body_for_wire(content: bytes) -> bytes:
     Raises PermanentError for a bare CR or LF: some servers take one for a line end, and then a
     body could smuggle in a second message (CVE-2023-51764).
     """
-    if _BARE_LINE_END.search(content):
+    line_ends = content.count(b"\r\n")
+    if content.count(b"\r") != line_ends or content.count(b"\n") != line_ends:
         raise PermanentError(
             "The message has a line that does not end in CRLF, which no server may be sent.",
             phase=Phase.MAIL,
