@@ -27,7 +27,7 @@ WITH due AS (
 UPDATE sending_message AS message
 SET status = 'sending', status_at = statement_timestamp(), reason = '', next_attempt_at = NULL,
     attempt_count = attempt_count + 1, claim = %s, handed_off_at = NULL,
-    lease_until = statement_timestamp() + %s
+    lease_until = statement_timestamp() + make_interval(secs => %s)
 FROM due WHERE message.id = due.id
 RETURNING message.id, due.status
 """
@@ -45,7 +45,7 @@ def claim_due(*, limit: int, claim: int, lease: timedelta) -> dict[UUID, str]:
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute(CLAIM_WITH_SKIP_LOCKED, [limit, claim, lease])
+            cursor.execute(CLAIM_WITH_SKIP_LOCKED, [limit, claim, lease.total_seconds()])
             return dict(cursor.fetchall())
     return _claim_under_write_lock(limit=limit, claim=claim, lease=lease)
 

@@ -41,7 +41,7 @@ def decrypt(token: str) -> str:
         ) from None
 
 
-class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
+class EncryptedTextField(models.TextField):
     """A text that the database holds encrypted and Python sees in clear."""
 
     def from_db_value(self, value: str | None, *args: Any) -> str | None:

@@ -51,6 +51,8 @@ MESSAGE_FIELDS = (
     "next_attempt_at",
     "attempt_count",
 )
+FOREIGN_KEYS = {"api_key": "api_key_id", "template_version": "template_version_id"}
+MESSAGE_ATTRIBUTES = tuple(FOREIGN_KEYS.get(name, name) for name in MESSAGE_FIELDS)
 EVENT_FIELDS = (
     "message",
     "kind",
@@ -125,11 +127,10 @@ def accept(messages: Sequence[Message]) -> None:
     for message in messages:
         _require_edge("", message.status)
     with transaction.atomic():
-        attnames = [Message._meta.get_field(name).attname for name in MESSAGE_FIELDS]
         bulk.insert(
             Message,
             fields=MESSAGE_FIELDS,
-            rows=[[getattr(message, name) for name in attnames] for message in messages],
+            rows=[[getattr(message, name) for name in MESSAGE_ATTRIBUTES] for message in messages],
         )
         _append(
             (message.id, "", message.status, message.accepted_at, None, message.reason)
@@ -200,7 +201,14 @@ def record(outcomes: Sequence[Outcome]) -> None:
         )
         now = database_now()
         _append(
-            (row.message_id, before[row.message_id], row.status, now, row.attempt_number, row.reason)
+            (
+                row.message_id,
+                before[row.message_id],
+                row.status,
+                now,
+                row.attempt_number,
+                row.reason,
+            )
             for row in changed
         )
 
@@ -292,7 +300,9 @@ def cancel(message_ids: Collection[UUID], *, detail: str) -> int:
         )
 
 
-def report(message: Message, *, kind: str, status: Status | None, now: datetime, detail: str) -> None:
+def report(
+    message: Message, *, kind: str, status: Status | None, now: datetime, detail: str
+) -> None:
     """Write down a fact that reached us later; move the status when that is an edge.
 
     `status` None, or not reachable from where the message stands: the fact changes no status.

@@ -35,7 +35,7 @@ class Additions:
 
 
 class MessageStep(Protocol):
-    """One addition, in two halves: the costly one once per template version, the cheap one per mail."""
+    """One addition in two halves: one once per template version, one for each message."""
 
     def prepare(self, draft: Draft) -> Draft:
         """Return the draft with slots for what `fill` gives; called once per version and flags."""

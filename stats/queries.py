@@ -63,7 +63,7 @@ def overview(*, since: datetime, now: datetime) -> Overview:
 
 
 def hourly_outcomes(*, now: datetime) -> dict[str, Any]:
-    """Return the last 24 hours by hour of acceptance (UTC): labels, and a count for each outcome."""
+    """Return the last 24 hours by hour of acceptance (UTC): labels, counts for each outcome."""
     last = now.replace(minute=0, second=0, microsecond=0)
     hours = [last - timedelta(hours=back) for back in reversed(range(CHART_HOURS))]
     counted = (

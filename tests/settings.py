@@ -3,17 +3,17 @@
 import os
 import tempfile
 
-DATA_DIR = tempfile.mkdtemp(prefix="billionmail-tests-")
+TEMPORARY = tempfile.mkdtemp(prefix="billionmail-tests-")
 os.environ.update(
     {
         "ENV_FILE": "",
-        "DATA_DIR": DATA_DIR,
+        "DATA_DIR": TEMPORARY,
         "SECRET_KEY": "tests-only-" + "s" * 40,
         "API_KEY_HASH_KEY": "tests-only-" + "h" * 40,
         "ENCRYPTION_KEYS": "tests-only-" + "e" * 40,
         "SIGNING_KEYS": "tests-only-" + "g" * 40,
         "PUBLIC_URL": "http://testserver",
-        "DATABASE_URL": os.environ.get("TEST_DATABASE_URL", f"sqlite:///{DATA_DIR}/db.sqlite3"),
+        "DATABASE_URL": os.environ.get("TEST_DATABASE_URL", f"sqlite:///{TEMPORARY}/db.sqlite3"),
         "REDIS_URL": "",
         "LOG_LEVEL": "WARNING",
         "MAIL_CATCHER": "true",

@@ -54,7 +54,7 @@ def unsubscribe_url(message: Message) -> str:
 
 
 def _with_footer(html: str) -> str:
-    """Put the line before the last ``</body>``, else before the last ``</html>``, else at the end."""
+    """Put the line before the last ``</body>``, else the last ``</html>``, else at the end."""
     for tag in ("</body", "</html"):
         ends = [found.start() for found in re.finditer(tag, html, re.IGNORECASE)]
         if ends:

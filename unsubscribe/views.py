@@ -36,7 +36,7 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
 
 def _message(token: str) -> Message | None:
     message_id = tokens.read(token)
-    return message_id and Message.objects.filter(pk=message_id).first()
+    return Message.objects.filter(pk=message_id).first() if message_id else None
 
 
 def _masked(address: str) -> str:

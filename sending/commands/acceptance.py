@@ -116,7 +116,7 @@ def profile_of(key: ApiKey) -> SendingProfile:
         .filter(pk=key.pk)
         .first()
     )
-    template = profile and profile.template
+    template = profile.template if profile else None
     if profile is None or template is None or template.current_version is None:
         raise TemplateUnavailable(
             "Template does not exist: this API key has no template. Choose one in the dashboard."

@@ -11,6 +11,7 @@ from django.conf import settings
 from sending import return_path
 from sending.addresses import parse_address
 from sending.dkim import DkimKey, load_private_key
+from sending.errors import RenderingError
 from sending.models import Message, SenderDomain, Stream, TemplateVersion
 from sending.outgoing import Mailbox, Outgoing
 from sending.rendering import Program, Target, compile_source, text_from_html
@@ -38,6 +39,8 @@ def assemble(message: Message, *, domain: SenderDomain | None) -> Outgoing:
     The same message gives the same mail on every try, but for the Date of a DKIM signature.
     """
     version = message.template_version
+    if version is None:
+        raise RenderingError("The message has no template version.")
     compiled = compile_version(version, has_unsubscribe_link=message.has_unsubscribe_link)
     values: dict[str, Any] = {
         "API": message.attribs,

@@ -87,7 +87,7 @@ _deliverer: Deliverer | None = None
 
 def start() -> None:
     """Start this process's deliverer; does nothing when it runs already."""
-    global _deliverer  # noqa: PLW0603 - one for each process
+    global _deliverer
     if _deliverer is None or not _deliverer.is_running():
         _deliverer = Deliverer()
         _deliverer.start()

@@ -15,7 +15,6 @@ from sending.outgoing import Outgoing
 from sending.routes import open_transport
 from sending.transports import Receipt, Transport
 
-
 MAX_IDLE_SECONDS = 30
 
 
@@ -86,7 +85,7 @@ class RouteLanes:
 
     def take_back(self) -> list[Parcel]:
         """Return the parcels that no connection has begun with."""
-        unstarted = []
+        unstarted: list[Parcel] = []
         while True:
             try:
                 parcel = self._parcels.get_nowait()
@@ -112,8 +111,7 @@ class RouteLanes:
         try:
             return self._parcels.get(timeout=MAX_IDLE_SECONDS)
         except queue.Empty:
-            if transport is not None:
-                transport.close()
+            _hang_up(transport)
             return self._parcels.get()
 
     def _run(self) -> None:
@@ -126,13 +124,13 @@ class RouteLanes:
                 answer = transport.send(parcel.outgoing, before_body=self._asker(parcel))
             except (TransportError, LeaseLost) as error:
                 answer = error
-            except Exception as error:  # noqa: BLE001 - a defect must not lose the mail of others
+            except Exception as error:
                 answer = error
+                _hang_up(transport)
                 transport = None
             duration_ms = round((time.monotonic() - clock) * 1000)
             self._inbox.put(Result(parcel, started_at, duration_ms, answer))
-        if transport is not None:
-            transport.close()
+        _hang_up(transport)
 
     def _asker(self, parcel: Parcel) -> Callable[[], bool]:
         def ask() -> bool:
@@ -141,6 +139,12 @@ class RouteLanes:
             return request.wait()
 
         return ask
+
+
+def _hang_up(transport: Transport | None) -> None:
+    """Close the connection, if there is one."""
+    if transport is not None:
+        transport.close()
 
 
 def _configuration(route: Route) -> dict[str, object]:

@@ -51,8 +51,9 @@ def new_message_id() -> uuid.UUID:
 class Message(models.Model):
     """One copy for one recipient. `sending.ledger` alone changes its state.
 
-    `claim` names the worker's hold on a row in ``sending``; `lease_until` ends it. `handed_off_at` is
-    set just before the body goes out: from then on the next hop may own the message.
+    `claim` names the worker's hold on a row in ``sending``; `lease_until` ends it.
+    `handed_off_at` is set just before the body goes out: from then on the next hop may own it.
+    `lapse_count` counts the claims that ended without a result since the last one that had any.
     `subject` and `template_version` are pinned at acceptance, as is the Message-ID.
     """
 
@@ -61,9 +62,7 @@ class Message(models.Model):
     template_version = models.ForeignKey(
         "sending.TemplateVersion", on_delete=models.PROTECT, related_name="messages", null=True
     )
-    stream = models.CharField(
-        max_length=13, choices=Stream.choices, default=Stream.TRANSACTIONAL
-    )
+    stream = models.CharField(max_length=13, choices=Stream.choices, default=Stream.TRANSACTIONAL)
     recipient = models.CharField(max_length=320)
     recipient_domain = models.CharField(max_length=255)
     sender_address = models.CharField(max_length=320)

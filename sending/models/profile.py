@@ -45,7 +45,7 @@ class SendingProfile(models.Model):
     has_unsubscribe_link = models.BooleanField(
         "Unsubscribe link",
         default=False,
-        help_text="Adds List-Unsubscribe and, where the template places no link, a line at the end.",
+        help_text="Adds List-Unsubscribe and, where the template has no link, a line at the end.",
     )
     is_strict = models.BooleanField(
         "Strict variables",

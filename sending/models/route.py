@@ -65,7 +65,7 @@ class Route(models.Model):
     )
     options = EncryptedTextField(
         blank=True,
-        help_text='JSON, for example {"server_token": "..."}: the keyword arguments of the backend.',
+        help_text='JSON: the keyword arguments of the backend, as in {"server_token": "..."}.',
     )
 
     class Meta:

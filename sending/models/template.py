@@ -13,7 +13,11 @@ class Template(models.Model):
     slug = models.SlugField(max_length=100, unique=True)
     is_active = models.BooleanField(default=True)
     current_version = models.ForeignKey(
-        "sending.TemplateVersion", on_delete=models.PROTECT, null=True, editable=False, related_name="+"
+        "sending.TemplateVersion",
+        on_delete=models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="+",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

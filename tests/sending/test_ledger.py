@@ -50,7 +50,7 @@ def outcome(message: Message, status: Status, **fields: object) -> Outcome:
         claim=message.claim or 0,
         attempt_number=message.attempt_count,
         status=status,
-        **fields,  # type: ignore[arg-type]
+        **fields,
     )
 
 
@@ -126,7 +126,7 @@ def test_many_outcomes_are_recorded_in_a_constant_number_of_statements(
 ) -> None:
     accepted(60)
     claimed = ledger.claim(limit=60)
-    with django_assert_max_num_queries(8):  # type: ignore[operator]
+    with django_assert_max_num_queries(8):
         ledger.record([outcome(message, Status.SENT) for message in claimed])
     assert Message.objects.filter(status=Status.SENT).count() == 60
 

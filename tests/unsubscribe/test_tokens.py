@@ -1,0 +1,37 @@
+"""A token names one message, and only this installation can make one."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from unsubscribe import tokens
+
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+
+def test_a_token_leads_back_to_its_message() -> None:
+    message_id = uuid4()
+    assert tokens.read(tokens.make(message_id)) == message_id
+
+
+def test_no_token_with_one_character_changed_is_accepted() -> None:
+    token = tokens.make(uuid4())
+    for place in range(len(token)):
+        for other in ALPHABET:
+            if other != token[place]:
+                assert tokens.read(token[:place] + other + token[place + 1 :]) is None
+
+
+def test_what_is_no_token_is_not_accepted() -> None:
+    for text in ("", "x", "ü" * 44, "=" * 44, tokens.make(uuid4()) + "A", "\0" * 44):
+        assert tokens.read(text) is None
+
+
+def test_links_outlive_the_rotation_of_keys(settings: Any) -> None:
+    message_id = uuid4()
+    token = tokens.make(message_id)
+    settings.SIGNING_KEYS = ["new" * 20, *settings.SIGNING_KEYS]
+    assert tokens.read(token) == message_id
+    settings.SIGNING_KEYS = settings.SIGNING_KEYS[:1]
+    assert tokens.read(token) is None
