@@ -18,7 +18,12 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from rest_framework import status
-from rest_framework.exceptions import APIException, MethodNotAllowed, ParseError, UnsupportedMediaType
+from rest_framework.exceptions import (
+    APIException,
+    MethodNotAllowed,
+    ParseError,
+    UnsupportedMediaType,
+)
 from rest_framework.parsers import BaseParser
 from rest_framework.response import Response
 
@@ -84,7 +89,7 @@ def parse_object(raw: bytes) -> dict[str, Any]:
             raise _too_deep() from None
         raise ParseError(f"The request body is not acceptable JSON: {error}") from None
     if not isinstance(parsed, dict):
-        raise ParseError("The request body must be a JSON object, such as {\"recipient\": ...}.")
+        raise ParseError('The request body must be a JSON object, such as {"recipient": ...}.')
     _refuse_harmful(parsed)
     return parsed
 
@@ -109,7 +114,7 @@ def _too_deep() -> ParseError:
 def _refuse_harmful(parsed: Any) -> None:
     """Walk the levels one after the other, so that depth costs no stack."""
     level = [parsed]
-    for _ in range(MAX_DEPTH):
+    for _ in range(MAX_DEPTH + 2):  # the values in the deepest container, and nothing below them
         if not level:
             return
         level = [child for value in level for child in _checked_children(value)]

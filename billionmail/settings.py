@@ -116,7 +116,7 @@ DATABASES["default"]["CONN_MAX_AGE"] = 600
 # The database is the queue of record; a Celery message is only a doorbell that may be lost.
 
 REDIS_URL = env.str("REDIS_URL", default="")
-CELERY_BROKER_URL = REDIS_URL or "memory://"
+CELERY_BROKER_URL = REDIS_URL or "memory://localhost/"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {"socket_timeout": 5, "socket_connect_timeout": 2, "socket_keepalive": True}
     if REDIS_URL
@@ -175,7 +175,7 @@ AUTH_PASSWORD_VALIDATORS = [
 SESSION_COOKIE_AGE = 12 * 60 * 60
 SESSION_COOKIE_HTTPONLY = True
 CSRF_COOKIE_HTTPONLY = True
-X_FRAME_OPTIONS = "SAMEORIGIN"
+X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 IS_HTTPS = PUBLIC_URL.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
@@ -185,6 +185,11 @@ SECURE_PROXY_SSL_HEADER = (
     ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS and TRUSTED_PROXY_COUNT else None
 )
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005",  # what sub-domains do is not ours to promise
+    "security.W008",  # the TLS front redirects; the health checks of the host use plain HTTP
+    "security.W021",  # as W005
+]
 
 # --- Language, time, files ----------------------------------------------------------------
 
@@ -212,6 +217,8 @@ LOGGING = {
     "loggers": {
         # A refused request is an answer, not an incident.
         "django.request": {"level": "ERROR"},
+        # aiosmtpd tells every command of every session.
+        "mail.log": {"level": "WARNING"},
     },
 }
 

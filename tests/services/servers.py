@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.sink import free_port
@@ -30,7 +30,7 @@ def find(program: str) -> str:
 
 
 def _as_ordinary_user(directory: Path) -> list[str]:
-    """Return the prefix that runs a program as nobody special; PostgreSQL refuses to run as root."""
+    """Return the prefix that runs a program without rights; PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return []
     name = next(user for user in ORDINARY_USERS if _exists(user))
@@ -52,11 +52,12 @@ def postgres(*, durable: bool = False) -> Iterator[str]:
     directory = Path(tempfile.mkdtemp(prefix="bm-pg-"))
     prefix = _as_ordinary_user(directory)
     cluster = directory / "cluster"
-    quiet = {"stdout": subprocess.DEVNULL, "cwd": directory, "check": True}
     subprocess.run(
         [*prefix, find("initdb"), "-D", cluster, "-U", "postgres", "-A", "trust", "-E", "UTF8",
          "--no-locale", "--no-sync"],
-        **quiet,
+        cwd=directory,
+        stdout=subprocess.DEVNULL,
+        check=True,
     )  # fmt: skip
     settings = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={directory}",
                 "-c", "max_connections=200"]  # fmt: skip
@@ -72,7 +73,9 @@ def postgres(*, durable: bool = False) -> Iterator[str]:
         ask = [find("psql"), "-h", directory, "-U", "postgres", "-d", "postgres", "-c", "SELECT 1"]
         _wait_until(lambda: _succeeds(ask), server)
         subprocess.run(
-            [find("createdb"), "-h", directory, "-U", "postgres", "billionmail"], **quiet
+            [find("createdb"), "-h", directory, "-U", "postgres", "billionmail"],
+            cwd=directory,
+            check=True,
         )
         yield f"postgres://postgres@/billionmail?host={directory}"
     finally:
@@ -98,15 +101,15 @@ def redis() -> Iterator[str]:
         _stop(server)
 
 
-def _succeeds(command: list[object]) -> bool:
+def _succeeds(command: list[str | Path]) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _wait_until(is_ready: object, server: subprocess.Popen[bytes]) -> None:
+def _wait_until(is_ready: Callable[[], object], server: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while not is_ready():  # type: ignore[operator]
+    while not is_ready():
         if server.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{server.args} did not start")
+            raise RuntimeError(f"{server.args!r} did not start")
         time.sleep(0.05)
 
 

@@ -1,0 +1,52 @@
+# The commands that people and CI use. `make` or `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(VENV)/runtime.stamp ## Start everything on this machine (PORT=8000 DATA_DIR=./var)
+	@exec $(BIN)/python -m billionmail.embedded
+
+.PHONY: test
+test: $(VENV)/dev.stamp ## Run every test, on SQLite and on PostgreSQL
+	@sh tests/services/ensure.sh
+	@exec $(BIN)/python -m tests.services.run_all
+
+.PHONY: unit
+unit: $(VENV)/dev.stamp ## Run the tests that need no server (seconds)
+	@exec $(BIN)/pytest -q -n 2 -m "not integration"
+
+.PHONY: lint
+lint: $(VENV)/dev.stamp ## Check style, types, import directions and migrations
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.services.check_project
+
+.PHONY: lock
+lock: ## Resolve requirements*.in into exact versions with hashes (needs uv)
+	uv pip compile requirements.in --upgrade --python-version 3.11.2 --generate-hashes --no-emit-index-url --no-header -o requirements.txt
+	uv pip compile requirements-dev.in --upgrade --python-version 3.11.2 --generate-hashes --no-emit-index-url --no-header -o requirements-dev.txt
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "BillionMail needs Python 3.11 or newer; set PYTHON=/path/to/it."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "Python's venv module is missing: install python3-venv."; exit 1; }
+
+$(VENV)/runtime.stamp: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/runtime.stamp
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-dev.txt
+	@touch $@

@@ -1,0 +1,109 @@
+"""Callers of /api/ meet one envelope, whatever goes wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+from django.test import Client
+from rest_framework.exceptions import ParseError
+
+from billionmail.api import MAX_DEPTH, parse_object
+from sending import commands
+from tests.factories.apikeys import key_with_secret
+
+SEND = "/api/batch_mail/api/send"
+
+
+def test_an_object_is_read_as_it_is() -> None:
+    assert parse_object('{"a": [1, "ü", null, true, {"b": 1.5}]}'.encode()) == {
+        "a": [1, "ü", None, True, {"b": 1.5}]
+    }
+
+
+def test_nesting_is_read_up_to_the_limit_and_refused_beyond() -> None:
+    def nested(levels: int) -> bytes:
+        return b'{"a":' * levels + b"1" + b"}" * levels
+
+    assert parse_object(nested(MAX_DEPTH))
+    with pytest.raises(ParseError, match="nested deeper than 20"):
+        parse_object(nested(MAX_DEPTH + 1))
+
+
+@pytest.mark.parametrize(
+    ("raw", "tells"),
+    [
+        (b"{", "line 1, column 2"),
+        (b'{"a": 1, "a": 2}', "the key 'a' twice"),
+        (b'{"a": {"b": 1, "b": 2}}', "the key 'b' twice"),
+        (b'{"a": Infinity}', "Infinity"),
+        (b'{"a\\u0000": 1}', "NUL"),
+        (b'{"a": "\\udc00"}', "lone surrogate"),
+        (b"\xff", "not UTF-8"),
+        (b"[1]", "must be a JSON object"),
+    ],
+)
+def test_a_refused_body_is_told_why(raw: bytes, tells: str) -> None:
+    with pytest.raises(ParseError, match=tells):
+        parse_object(raw)
+
+
+@pytest.mark.django_db
+def test_an_unreachable_database_is_503_with_a_time_to_come_back(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(**kwargs: Any) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(commands, "accept_message", away)
+    _, secret = key_with_secret()
+    answer = client.post(
+        SEND, {"recipient": "a@b.example"}, "application/json", headers={"X-API-Key": secret}
+    )
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "5"
+    assert answer.json()["code"] == 1005
+    assert "nothing was accepted" in answer.json()["msg"]
+
+
+@pytest.mark.django_db
+def test_a_defect_is_500_in_the_envelope_and_tells_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(**kwargs: Any) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(commands, "accept_message", broken)
+    _, secret = key_with_secret()
+    answer = Client(raise_request_exception=False).post(
+        SEND, {"recipient": "a@b.example"}, "application/json", headers={"X-API-Key": secret}
+    )
+    assert answer.status_code == 500
+    assert answer.json()["success"] is False
+    assert "secret detail" not in answer.text
+
+
+def test_a_refused_key_is_told_how_to_authenticate(client: Client, db: None) -> None:
+    answer = client.post(SEND, {}, "application/json")
+    assert answer.headers["WWW-Authenticate"] == "ApiKey"
+
+
+def test_an_unknown_page_outside_the_api_is_a_page(client: Client) -> None:
+    answer = client.get("/nowhere")
+    assert answer.status_code == 404
+    assert answer.headers["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.django_db
+def test_health_is_ok_and_readiness_follows_the_database(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/readyz").status_code == 200
+
+    def away() -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(connection, "cursor", away)
+    assert client.get("/readyz").status_code == 503
