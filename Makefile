@@ -24,6 +24,11 @@ test: $(VENV)/dev.stamp ## Run every test, on SQLite and on PostgreSQL
 unit: $(VENV)/dev.stamp ## Run the tests that need no server (seconds)
 	@exec $(BIN)/pytest -q -n 2 -m "not integration"
 
+.PHONY: bench
+bench: $(VENV)/dev.stamp ## Measure beside yardsticks (needs postgresql, redis, postfix, wrk)
+	@sh tests/services/ensure.sh smtp-sink:postfix wrk:wrk
+	@exec $(BIN)/python -m tests.bench
+
 .PHONY: lint
 lint: $(VENV)/dev.stamp ## Check style, types, import directions and migrations
 	$(BIN)/ruff format --check .

@@ -195,14 +195,24 @@ def _answer(
     )
 
 
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer what Django refuses before any view: a host name that is not ours, for example."""
+    return _error_page(
+        request,
+        400,
+        "this server does not answer to that host name, or the request is malformed. "
+        "The operator finds the host names in ALLOWED_HOSTS.",
+    )
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer an unknown address: the envelope below /api/, a page elsewhere."""
-    return _error_page(request, 404, "There is nothing at this address.")
+    return _error_page(request, 404, "there is nothing at this address.")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer a defect of ours without its details: the envelope below /api/, a page elsewhere."""
-    return _error_page(request, 500, "Something is broken here; the log of the server says what.")
+    return _error_page(request, 500, "something is broken here; the log of the server says what.")
 
 
 def _error_page(request: HttpRequest, http_status: int, msg: str) -> HttpResponse:

@@ -110,6 +110,7 @@ class Server(BaseApplication):
             "worker_class": "gthread",
             "graceful_timeout": 30,
             "loglevel": "warning",
+            "control_socket_disable": True,
             "proc_name": "billionmail",
             "post_worker_init": self._started,
             "worker_exit": self._stopped,

@@ -11,3 +11,5 @@ timeout = 60
 keepalive = 75
 # Which addresses of a proxy chain are believed is TRUSTED_PROXY_COUNT's business alone.
 forwarded_allow_ips = ""
+# Nobody steers it but signals.
+control_socket_disable = True

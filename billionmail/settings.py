@@ -219,6 +219,10 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         # aiosmtpd tells every command of every session.
         "mail.log": {"level": "WARNING"},
+        # The bell rings up to fifty times a second, and each ring says nothing.
+        "celery.beat": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
     },
 }
 

@@ -18,5 +18,6 @@ urlpatterns = [
 if settings.MAIL_CATCHER:
     urlpatterns.append(path("inbox/", include("billionmail.catcher.urls")))
 
+handler400 = "billionmail.api.bad_request"
 handler404 = "billionmail.api.not_found"
 handler500 = "billionmail.api.server_error"

@@ -36,4 +36,6 @@ def check_times(**kwargs: Any) -> list[CheckMessage]:
 
 
 def _error(message: str, number: str) -> Error:
-    return Error(message, hint="Correct it in the settings or the environment.", id=f"sending.{number}")
+    return Error(
+        message, hint="Correct it in the settings or the environment.", id=f"sending.{number}"
+    )

@@ -27,7 +27,9 @@ def sender_for(profile: SendingProfile, addresser: Any) -> Mailbox:
     try:
         address = parse_address(given)
     except InvalidAddress as error:
-        raise SenderNotAllowed(f"Sending failed: the addresser is not an address: {error}") from None
+        raise SenderNotAllowed(
+            f"Sending failed: the addresser is not an address: {error}"
+        ) from None
     if not _is_allowed(profile, address):
         raise SenderNotAllowed(
             f"Sending failed: {address.address} is not an allowed sender. Add the domain "

@@ -107,3 +107,11 @@ def test_health_is_ok_and_readiness_follows_the_database(
 
     monkeypatch.setattr(connection, "cursor", away)
     assert client.get("/readyz").status_code == 503
+
+
+def test_a_foreign_host_name_is_answered_in_the_envelope(client: Client, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["mail.example.com"]
+    answer = client.post(SEND, {}, "application/json", headers={"Host": "evil.example"})
+    assert answer.status_code == 400
+    assert answer.json()["code"] == 1005
+    assert "host name" in answer.json()["msg"]

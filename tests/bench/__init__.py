@@ -1,0 +1,1 @@
+"""Measure BillionMail beside yardsticks, in one run on one machine: `make bench`."""
