@@ -1,0 +1,33 @@
+"""Write the status, the attempts and the events of messages: the only package that does.
+
+Every change of status and its event are one transaction, the edge is looked up in `TRANSITIONS`,
+and the clock is the database's. Functions take many messages at a time. What is done for every
+message of a queue (claim, hand-off, record) is a few statements of its own on PostgreSQL
+(`postgres`) with a twin for other databases (`portable`); the rest is one code (`moves`).
+"""
+
+from sending.ledger.facts import MAX_LAPSES, AttemptFacts, IllegalTransition, Outcome
+from sending.ledger.moves import accept, cancel, expire, reap, release, report, requeue
+from sending.ledger.queue import begin_handoff, claim, extend_leases, record
+from sending.ledger.rows import EVENT_FIELDS, MESSAGE_FIELDS, database_now
+
+__all__ = [
+    "EVENT_FIELDS",
+    "MAX_LAPSES",
+    "MESSAGE_FIELDS",
+    "AttemptFacts",
+    "IllegalTransition",
+    "Outcome",
+    "accept",
+    "begin_handoff",
+    "cancel",
+    "claim",
+    "database_now",
+    "expire",
+    "extend_leases",
+    "reap",
+    "record",
+    "release",
+    "report",
+    "requeue",
+]

@@ -1,0 +1,70 @@
+"""Take messages from the queue, hold them, mark their hand-off, write down what became of them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+from types import ModuleType
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from sending.ledger import portable, postgres
+from sending.ledger.facts import Outcome, require_edge
+from sending.models import Message, Status
+
+AFTER_HANDOFF_GRACE = timedelta(seconds=30)
+
+Held = Sequence[tuple[UUID, int]]
+
+
+def _engine() -> ModuleType:
+    return postgres if connection.vendor == "postgresql" else portable
+
+
+def lease() -> timedelta:
+    """Return how long a claim holds unless it is extended."""
+    return timedelta(seconds=settings.LEASE_SECONDS)
+
+
+def claim(*, limit: int) -> list[Message]:
+    """Take hold of up to `limit` due messages for `LEASE_SECONDS` and return them.
+
+    No message is ever returned to two callers. The number of the claim, 63 random bits, is in
+    each message; with the id it proves the hold. The oldest come first.
+    """
+    with transaction.atomic():
+        ids = _engine().claim_due(limit=limit, claim=secrets.randbits(63), lease=lease())
+    return list(Message.objects.filter(id__in=ids).order_by("id")) if ids else []
+
+
+def begin_handoff(held: Held, *, patience: timedelta) -> set[UUID]:
+    """Mark that the bodies of these (id, claim) go out now; return the ids that may.
+
+    An id that is missing from the answer belongs to somebody else by now. The lease is extended
+    to the `patience` of the transport, so that nobody else acts before the answer can be there.
+    """
+    if not held:
+        return set()
+    return set(_engine().begin_handoff(held, lease=patience + AFTER_HANDOFF_GRACE))
+
+
+def extend_leases(held: Held) -> None:
+    """Keep hold of messages that wait for a free connection; ended leases stay ended."""
+    if held:
+        portable.extend_leases(held, lease=lease())
+
+
+def record(outcomes: Sequence[Outcome]) -> None:
+    """Write what became of claimed messages, in one transaction.
+
+    An outcome whose claim has ended changes no status, except that it settles a message that is
+    held as unknown; its attempt is written down all the same.
+    """
+    for outcome in outcomes:
+        require_edge(Status.SENDING, outcome.status)
+    if outcomes:
+        with transaction.atomic():
+            _engine().record(outcomes)

@@ -1,0 +1,130 @@
+"""Know the columns that the ledger writes, and write new rows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.utils import timezone
+
+from sending import bulk
+from sending.ledger.facts import Outcome
+from sending.models import Attempt, Event, Message
+
+REASON_LENGTH = 500
+DETAIL_LENGTH = 1000
+
+MESSAGE_FIELDS = (
+    "id",
+    "api_key",
+    "template_version",
+    "stream",
+    "recipient",
+    "recipient_domain",
+    "sender_address",
+    "sender_name",
+    "reply_to",
+    "subject",
+    "attribs",
+    "has_unsubscribe_link",
+    "message_id",
+    "status",
+    "reason",
+    "accepted_at",
+    "status_at",
+    "expires_at",
+    "next_attempt_at",
+    "attempt_count",
+)
+FOREIGN_KEYS = {"api_key": "api_key_id", "template_version": "template_version_id"}
+MESSAGE_ATTRIBUTES = tuple(FOREIGN_KEYS.get(name, name) for name in MESSAGE_FIELDS)
+EVENT_FIELDS = (
+    "message",
+    "kind",
+    "status_before",
+    "status_after",
+    "occurred_at",
+    "attempt_number",
+    "detail",
+)
+ATTEMPT_FIELDS = (
+    "message",
+    "number",
+    "route",
+    "started_at",
+    "duration_ms",
+    "phase",
+    "outcome",
+    "kind",
+    "reply_code",
+    "enhanced_status",
+    "reply_text",
+    "transport_id",
+)
+
+# (message, before, after, time, attempt, detail)
+Change = tuple[UUID, str, str, datetime, int | None, str]
+
+
+def database_now() -> datetime:
+    """Return the time by the clock that all due times and leases are compared with."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT statement_timestamp()")
+            return cursor.fetchone()[0]
+    # SQLite has this host's clock, and tells it in milliseconds.
+    now = timezone.now()
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def insert_messages(messages: Iterable[Message]) -> None:
+    """Insert new messages as they are."""
+    rows = [[getattr(message, name) for name in MESSAGE_ATTRIBUTES] for message in messages]
+    bulk.insert(Message, fields=MESSAGE_FIELDS, rows=rows)
+
+
+def append_changes(changes: Iterable[Change]) -> None:
+    """Append an event for each change of status."""
+    rows = [
+        (message_id, after, before, after, at, number, detail[:DETAIL_LENGTH])
+        for message_id, before, after, at, number, detail in changes
+    ]
+    bulk.insert(Event, fields=EVENT_FIELDS, rows=rows)
+
+
+def append_fact(
+    message_id: UUID, *, kind: str, before: str, after: str, at: datetime, detail: str
+) -> None:
+    """Append one event; `before` and `after` empty when it changes no status."""
+    row = (message_id, kind, before, after, at, None, detail[:DETAIL_LENGTH])
+    bulk.insert(Event, fields=EVENT_FIELDS, rows=[row])
+
+
+def insert_attempts(outcomes: Iterable[Outcome]) -> None:
+    """Insert the tries on the wire that the outcomes tell of."""
+    bulk.insert(Attempt, fields=ATTEMPT_FIELDS, rows=attempt_rows(outcomes))
+
+
+def attempt_rows(outcomes: Iterable[Outcome]) -> list[tuple[Any, ...]]:
+    """Return a row of `ATTEMPT_FIELDS` for each outcome with a try on the wire."""
+    return [
+        (
+            outcome.message_id,
+            outcome.attempt_number,
+            facts.route_id,
+            facts.started_at,
+            facts.duration_ms,
+            str(facts.phase),
+            str(outcome.status),
+            str(facts.kind),
+            facts.reply.code,
+            facts.reply.enhanced[:12],
+            facts.reply.text.replace("\0", "")[:1000],
+            facts.transport_id[:255],
+        )
+        for outcome in outcomes
+        if (facts := outcome.attempt) is not None
+    ]

@@ -1,0 +1,114 @@
+"""What a key sends is edited on the key's own page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from apikeys.models import ApiKey
+from sending.models import SendingProfile
+from tests.factories.apikeys import ApiKeyFactory
+from tests.factories.sending import SenderDomainFactory, SendingProfileFactory, TemplateFactory
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/apikeys/apikey/"
+
+
+def form(*, profile: SendingProfile | None = None, **sends: Any) -> dict[str, Any]:
+    key = {"name": "Shop", "scopes": ["send"], "networks": "", "is_active": "on"}
+    limits = {"rate_per_second": "", "quota_per_day": "", "expires_at_0": "", "expires_at_1": ""}
+    management = {"TOTAL_FORMS": 1, "INITIAL_FORMS": int(profile is not None)}
+    asked = {
+        "api_key": profile.pk if profile else "",
+        "sender_address": "shop@sender.example",
+        "stream": "transactional",
+        "ambiguity_policy": "retry",
+        "extra_senders": "",
+        **sends,
+    }
+    return {
+        **key,
+        **limits,
+        "paused_reason": "",
+        **{f"sending_profile-{name}": value for name, value in management.items()},
+        **{f"sending_profile-0-{name}": value for name, value in asked.items()},
+    }
+
+
+def test_key_is_made_together_with_what_it_sends(admin_client: Client) -> None:
+    template = TemplateFactory.create()
+    domain = SenderDomainFactory.create()
+    asked = form(
+        template=template.pk,
+        sender_domains=[domain.pk],
+        extra_senders="a@x.example\r\n\r\n b@X.example ",
+    )
+    response = admin_client.post(f"{LIST}add/", asked)
+    assert response.status_code == 302
+    profile = ApiKey.objects.get().sending_profile
+    assert (profile.template, profile.sender_address) == (template, "shop@sender.example")
+    assert profile.extra_senders == ["a@x.example", "b@x.example"]
+    assert list(profile.sender_domains.all()) == [domain]
+
+
+def test_key_that_sends_nothing_yet_can_be_told_later_what_to_send(admin_client: Client) -> None:
+    admin_client.post(f"{LIST}add/", form(sender_address=""))
+    key = ApiKey.objects.get()
+    assert not SendingProfile.objects.exists()
+
+    asked = form(api_key=key.pk, template=TemplateFactory.create().pk)
+    assert admin_client.post(f"{LIST}{key.pk}/change/", asked).status_code == 302
+    assert SendingProfile.objects.get().sender_address == "shop@sender.example"
+
+
+def test_what_a_key_sends_can_be_edited(admin_client: Client) -> None:
+    profile = SendingProfileFactory.create(extra_senders=["a@x.example", "b@x.example"])
+    shown = admin_client.get(f"{LIST}{profile.pk}/change/").content.decode()
+    assert "a@x.example\nb@x.example" in shown
+
+    asked = form(profile=profile, sender_name="New", reply_to="help@sender.example")
+    response = admin_client.post(f"{LIST}{profile.pk}/change/", asked)
+    assert response.status_code == 302
+    profile.refresh_from_db()
+    assert (profile.sender_name, profile.reply_to) == ("New", "help@sender.example")
+    assert profile.extra_senders == []
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong", "told"),
+    [
+        ("sender_address", "shop", "has no @"),
+        ("reply_to", "a@b.example, c@d.example", "exactly one"),
+        ("extra_senders", "a@b.example\nnonsense", "Line 2:"),
+        ("subject", "Hi {{.API.name", "Line 1"),
+    ],
+)
+def test_wrong_value_is_explained_at_its_field(
+    admin_client: Client, field: str, wrong: str, told: str
+) -> None:
+    response = admin_client.post(f"{LIST}add/", form(**{field: wrong}))
+    formset = response.context["inline_admin_formsets"][0].formset
+    assert told in formset.forms[0].errors[field][0]
+    assert wrong.splitlines()[-1] in response.content.decode()
+    assert not ApiKey.objects.exists()
+
+
+def test_template_without_a_wording_cannot_be_sent(admin_client: Client) -> None:
+    template = TemplateFactory.create(version=False)
+    response = admin_client.post(f"{LIST}add/", form(template=template.pk))
+    assert "no version yet" in response.content.decode()
+
+
+def test_list_says_what_each_key_sends_at_a_constant_cost(
+    admin_client: Client, django_assert_max_num_queries
+) -> None:
+    for _ in range(20):
+        SendingProfileFactory.create()
+    ApiKeyFactory.create(name="Idle")
+    with django_assert_max_num_queries(8):
+        shown = admin_client.get(LIST).content.decode()
+    assert "shop@sender.example" in shown
+    assert "none: sends nothing" in shown

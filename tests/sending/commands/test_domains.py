@@ -1,0 +1,163 @@
+"""A sender domain has a key of its own, and says what is wrong with its DNS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dns.resolver
+import pytest
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from sending.commands import check_domain, create_domain, rotate_dkim_key
+from sending.commands.domains import is_dkim_published, needed_records
+from sending.dkim import dns_record, load_private_key
+from sending.dns_records import State
+from sending.models import SenderDomain
+from tests.dns_server import NameServer
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def name_server() -> Iterator[NameServer]:
+    running = NameServer()
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def domain(settings) -> SenderDomain:
+    settings.PUBLIC_URL = "https://mail.shop.example"
+    return create_domain(domain="shop.example", return_path_domain="bounce.shop.example")
+
+
+def states(domain: SenderDomain, name_server: NameServer) -> dict[str, str]:
+    found = check_domain(domain=domain, now=timezone.now(), resolver=name_server.resolver())
+    return {finding.purpose: finding.state for finding in found}
+
+
+def publish_all(domain: SenderDomain, name_server: NameServer) -> None:
+    for record in needed_records(domain):
+        name_server.publish(record.name, record.type, record.value)
+
+
+def test_new_domain_has_a_key_that_fits_its_record_and_does_not_sign_yet(
+    domain: SenderDomain,
+) -> None:
+    stored = SenderDomain.objects.get()
+    assert dns_record(load_private_key(stored.dkim_private_key).public_key()) == (
+        stored.dkim_dns_value
+    )
+    assert not stored.is_dkim_active
+    assert "PRIVATE KEY" not in stored.dkim_dns_value
+
+
+def test_domain_is_stored_as_it_stands_in_addresses() -> None:
+    assert create_domain(domain=" Bücher.Example. ").domain == "xn--bcher-kva.example"
+
+
+@pytest.mark.parametrize("wrong", ["localhost", "a b.example", "<shop.example>", ""])
+def test_what_is_no_domain_is_refused_at_its_field(wrong: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        create_domain(domain=wrong)
+    assert list(refused.value.message_dict) == ["domain"]
+    assert not SenderDomain.objects.exists()
+
+
+def test_records_name_the_host_the_selector_and_the_return_path(domain: SenderDomain) -> None:
+    records = {record.purpose: record for record in needed_records(domain)}
+    assert (records["SPF"].name, records["SPF"].value) == (
+        "shop.example",
+        "v=spf1 a:mail.shop.example ~all",
+    )
+    assert records["DKIM"].name == "bm1._domainkey.shop.example"
+    assert records["DMARC"].name == "_dmarc.shop.example"
+    assert records["Return-path MX"].value == "10 mail.shop.example."
+    assert records["Return-path SPF"].name == "bounce.shop.example"
+
+
+def test_records_of_a_domain_without_return_path_leave_it_out(settings) -> None:
+    settings.PUBLIC_URL = "http://203.0.113.9:8000"
+    records = {one.purpose: one for one in needed_records(create_domain(domain="shop.example"))}
+    assert list(records) == ["SPF", "DKIM", "DMARC"]
+    assert records["SPF"].value == "v=spf1 ip4:203.0.113.9 ~all"
+
+
+def test_everything_published_is_everything_found(
+    domain: SenderDomain, name_server: NameServer
+) -> None:
+    publish_all(domain, name_server)
+    assert set(states(domain, name_server).values()) == {State.FOUND}
+    domain.refresh_from_db()
+    assert is_dkim_published(domain)
+    assert domain.checked_at is not None
+
+
+def test_nothing_published_is_missing_not_failed(
+    domain: SenderDomain, name_server: NameServer
+) -> None:
+    name_server.publish("shop.example", "MX", "10 elsewhere.example.")
+    assert set(states(domain, name_server).values()) == {State.MISSING}
+    assert not is_dkim_published(domain)
+
+
+def test_each_fault_is_named_and_what_is_there_is_shown(
+    domain: SenderDomain, name_server: NameServer
+) -> None:
+    other_key = create_domain(domain="other.example").dkim_dns_value
+    name_server.publish("shop.example", "TXT", "v=spf1 -all", "google-verification=1")
+    name_server.publish("bm1._domainkey.shop.example", "TXT", other_key)
+    name_server.publish("_dmarc.shop.example", "TXT", "v=DMARC1; p=none", "v=DMARC1; p=reject")
+    name_server.publish("bounce.shop.example", "MX", "10 elsewhere.example.")
+    name_server.broken.add("bounce.shop.example")
+    assert states(domain, name_server) == {
+        "SPF": State.DIFFERENT,
+        "DKIM": State.DIFFERENT,
+        "DMARC": State.SEVERAL,
+        "Return-path MX": State.FAILED,
+        "Return-path SPF": State.FAILED,
+    }
+    domain.refresh_from_db()
+    stored = {finding["purpose"]: finding for finding in domain.findings}
+    assert stored["SPF"]["seen"] == ["v=spf1 -all"]
+    assert stored["DKIM"]["seen"] == [other_key]
+
+
+def test_two_spf_records_are_a_fault_of_their_own(
+    domain: SenderDomain, name_server: NameServer
+) -> None:
+    name_server.publish(
+        "shop.example", "TXT", "v=spf1 a:mail.shop.example ~all", "v=spf1 include:x.example ~all"
+    )
+    assert states(domain, name_server)["SPF"] == State.SEVERAL
+
+
+def test_spf_that_names_this_server_among_others_will_do(
+    domain: SenderDomain, name_server: NameServer
+) -> None:
+    name_server.publish("shop.example", "TXT", "V=SPF1 mx +a:MAIL.shop.example -all")
+    assert states(domain, name_server)["SPF"] == State.FOUND
+
+
+def test_server_that_does_not_answer_makes_a_finding_not_an_error(domain: SenderDomain) -> None:
+    deaf = dns.resolver.Resolver(configure=False)
+    deaf.nameservers, deaf.port = ["127.0.0.1"], 9
+    deaf.lifetime = deaf.timeout = 0.1
+    found = check_domain(domain=domain, now=timezone.now(), resolver=deaf)
+    assert {finding.state for finding in found} == {State.FAILED}
+
+
+def test_new_key_has_a_new_selector_and_stops_signing_until_it_is_published(
+    domain: SenderDomain, name_server: NameServer
+) -> None:
+    publish_all(domain, name_server)
+    states(domain, name_server)
+    SenderDomain.objects.update(is_dkim_active=True)
+    renewed = rotate_dkim_key(domain=domain)
+    assert renewed.dkim_selector == "bm2"
+    assert renewed.dkim_dns_value != domain.dkim_dns_value
+    assert not renewed.is_dkim_active
+    assert not is_dkim_published(renewed)
+    assert rotate_dkim_key(domain=renewed).dkim_selector == "bm3"
