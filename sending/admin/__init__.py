@@ -1,0 +1,17 @@
+"""The operators' pages: one module for each model."""
+
+from sending.admin.domains import SenderDomainAdmin
+from sending.admin.keys import SendingKeyAdmin
+from sending.admin.messages import MessageAdmin
+from sending.admin.routes import RouteAdmin
+from sending.admin.suppressions import SuppressionAdmin
+from sending.admin.templates import TemplateAdmin
+
+__all__ = [
+    "MessageAdmin",
+    "RouteAdmin",
+    "SenderDomainAdmin",
+    "SendingKeyAdmin",
+    "SuppressionAdmin",
+    "TemplateAdmin",
+]

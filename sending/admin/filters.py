@@ -1,0 +1,85 @@
+"""Narrow the list of messages down along its indexes."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.admin import SimpleListFilter
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from apikeys.models import ApiKey
+from sending.models import Message, Template, TemplateVersion
+
+
+class AcceptedFilter(SimpleListFilter):
+    """When the messages were accepted, read from their ids, which are in that order."""
+
+    title = "time of acceptance"
+    parameter_name = "accepted"
+    spans = {
+        "hour": ("In the last hour", timedelta(hours=1)),
+        "day": ("In the last 24 hours", timedelta(days=1)),
+        "week": ("In the last 7 days", timedelta(days=7)),
+        "month": ("In the last 30 days", timedelta(days=30)),
+        "before": ("More than 30 days ago", timedelta(days=30)),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the spans to choose from."""
+        return [(name, title) for name, (title, _) in self.spans.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Message]) -> QuerySet[Message]:
+        """Keep the messages of the chosen span."""
+        value = self.value()
+        if value not in self.spans:
+            return queryset
+        first = first_id_since(timezone.now() - self.spans[value][1])
+        return (
+            queryset.filter(id__lt=first) if value == "before" else queryset.filter(id__gte=first)
+        )
+
+
+class KeyFilter(SimpleListFilter):
+    """Which key the messages came in by."""
+
+    title = "API key"
+    parameter_name = "key"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the keys to choose from."""
+        keys = ApiKey.objects.order_by("name").values_list("pk", "name")
+        return [(str(pk), name) for pk, name in keys]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Message]) -> QuerySet[Message]:
+        """Keep the messages of the chosen key."""
+        chosen = [uuid.UUID(pk) for pk, _ in self.lookup_choices if pk == self.value()]
+        return queryset.filter(api_key__in=chosen) if chosen else queryset
+
+
+class TemplateFilter(SimpleListFilter):
+    """Which template the messages were made from, in any version."""
+
+    title = "template"
+    parameter_name = "template"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the templates to choose from."""
+        templates = Template.objects.order_by("name").values_list("pk", "name")
+        return [(str(pk), name) for pk, name in templates]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Message]) -> QuerySet[Message]:
+        """Keep the messages of the chosen template."""
+        chosen = [pk for pk, _ in self.lookup_choices if pk == self.value()]
+        if not chosen:
+            return queryset
+        versions = TemplateVersion.objects.filter(template_id=chosen[0])
+        return queryset.filter(template_version_id__in=list(versions.values_list("pk", flat=True)))
+
+
+def first_id_since(moment: datetime) -> uuid.UUID:
+    """Return the smallest id that a message accepted from `moment` on can have (RFC 9562)."""
+    return uuid.UUID(int=int(moment.timestamp() * 1000) << 80)

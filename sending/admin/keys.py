@@ -1,0 +1,192 @@
+"""What a key sends, on the key's own page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.admin import StackedInline
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from apikeys.admin import ApiKeyAdmin
+from apikeys.models import ApiKey
+from sending.addresses import InvalidAddress, parse_address
+from sending.errors import TemplateSyntaxError
+from sending.models import SendingProfile
+from sending.rendering import Target, compile_source
+
+
+class AddressField(forms.CharField):
+    """One address, or nothing, as it stands in an envelope."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def clean(self, value: Any) -> str:
+        """Return the address; raise ValidationError saying what is wrong with it."""
+        given = super().clean(value)
+        return _address(given) if given else ""
+
+
+class AddressesField(forms.CharField):
+    """A list of addresses, edited as text with one a line."""
+
+    widget = UnfoldAdminTextareaWidget
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the text for the list; text that was refused stays as it was typed."""
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> list[str]:
+        """Return the addresses; raise ValidationError naming every bad line."""
+        addresses: list[str] = []
+        errors: list[str] = []
+        for number, line in enumerate(super().clean(value).splitlines(), start=1):
+            try:
+                addresses += [_address(line)] if line.strip() else []
+            except ValidationError as error:
+                errors.append(f"Line {number}: {error.message}")
+        if errors:
+            raise ValidationError(errors)
+        return list(dict.fromkeys(addresses))
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compare the list with the text as text."""
+        return super().has_changed(self.prepare_value(initial), data)
+
+
+class SendingProfileForm(forms.ModelForm):
+    """Edit what a key sends."""
+
+    sender_address = AddressField(
+        required=False, max_length=320, help_text="Used when a request gives no addresser."
+    )
+    reply_to = AddressField(label="Reply-To", required=False, max_length=320)
+    extra_senders = AddressesField(
+        required=False,
+        help_text="Addresses allowed as sender besides the domains, one a line.",
+        widget=UnfoldAdminTextareaWidget({"rows": 3}),
+    )
+
+    class Meta:
+        model = SendingProfile
+        fields = (
+            "template",
+            "subject",
+            "sender_address",
+            "sender_name",
+            "reply_to",
+            "stream",
+            "has_unsubscribe_link",
+            "is_strict",
+            "sender_domains",
+            "extra_senders",
+            "route",
+            "ambiguity_policy",
+        )
+
+    def clean_subject(self) -> str:
+        """Say where a subject is not in the template language."""
+        subject: str = self.cleaned_data["subject"]
+        try:
+            compile_source(subject, target=Target.SUBJECT)
+        except TemplateSyntaxError as error:
+            raise ValidationError(str(error)) from None
+        return subject
+
+    def clean_template(self) -> Any:
+        """Refuse a template that has nothing to say."""
+        template = self.cleaned_data["template"]
+        if template is not None and template.current_version_id is None:
+            raise ValidationError("The template has no version yet: give it a wording first.")
+        return template
+
+
+class SendingProfileInline(StackedInline):
+    """The one profile of a key; it is made with the key."""
+
+    model = SendingProfile
+    form = SendingProfileForm
+    verbose_name = "what it sends"
+    verbose_name_plural = "what it sends"
+    min_num = max_num = 1
+    extra = 0
+    can_delete = False
+    autocomplete_fields = ("sender_domains",)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("template", "subject"),
+                    ("sender_address", "sender_name"),
+                    ("reply_to", "stream"),
+                    ("has_unsubscribe_link", "is_strict"),
+                )
+            },
+        ),
+        (
+            "Where from and by which way",
+            {
+                "fields": ("sender_domains", "extra_senders", ("route", "ambiguity_policy")),
+            },
+        ),
+    )
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Let the profile of a revoked key be read, not edited."""
+        if obj is not None and obj.revoked_at is not None:
+            return False
+        return super().has_change_permission(request, obj)
+
+
+admin.site.unregister(ApiKey)
+
+
+@admin.register(ApiKey)
+class SendingKeyAdmin(ApiKeyAdmin):
+    """The pages of the keys, with what each of them sends."""
+
+    list_display = (  # type: ignore[assignment]
+        *ApiKeyAdmin.list_display[:3],
+        "template",
+        "sender",
+        *ApiKeyAdmin.list_display[3:],
+    )
+    # What is known is read seldom: what the key sends comes before it.
+    fieldsets: Any = (
+        *ApiKeyAdmin.fieldsets[:-1],
+        (
+            ApiKeyAdmin.fieldsets[-1][0],
+            {"fields": ApiKeyAdmin.fieldsets[-1][1]["fields"], "classes": ("collapse",)},
+        ),
+    )
+    show_full_result_count = True
+    inlines = (SendingProfileInline,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
+        """Read the profiles of all rows at once."""
+        return super().get_queryset(request).select_related("sending_profile__template")
+
+    @display(description="Template")
+    def template(self, key: ApiKey) -> str:
+        """Show which template the key sends."""
+        profile = getattr(key, "sending_profile", None)
+        return str(profile.template) if profile and profile.template else "none: sends nothing"
+
+    @display(description="Sender")
+    def sender(self, key: ApiKey) -> str:
+        """Show the sender of a request that names none."""
+        profile = getattr(key, "sending_profile", None)
+        return profile.sender_address if profile else ""
+
+
+def _address(text: str) -> str:
+    try:
+        return parse_address(text).address
+    except InvalidAddress as error:
+        raise ValidationError(str(error)) from None

@@ -1,0 +1,90 @@
+"""Keep the domains that mail is sent from, their keys, and what the DNS says about them."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from urllib.parse import urlsplit
+
+import dns.resolver
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from sending import dns_records
+from sending.addresses import InvalidAddress, parse_address
+from sending.dkim import generate_key
+from sending.dns_records import DnsRecord, RecordFinding, State
+from sending.models import SenderDomain
+
+
+def create_domain(*, domain: str, return_path_domain: str = "") -> SenderDomain:
+    """Store a sender domain with a DKIM key of its own; it does not sign until it is told to.
+
+    Raises ValidationError, by field, with a text for the person who asked.
+    """
+    row = SenderDomain(
+        domain=normal_domain(domain, field="domain"),
+        return_path_domain=return_path_domain
+        and normal_domain(return_path_domain, field="return_path_domain"),
+    )
+    row.dkim_private_key, row.dkim_dns_value = generate_key()
+    row.full_clean()
+    row.save(force_insert=True)
+    return row
+
+
+def normal_domain(text: str, *, field: str) -> str:
+    """Return a domain in lower case and A-labels; raise ValidationError for the field."""
+    try:
+        return parse_address(f"postmaster@{text.strip().rstrip('.')}").domain
+    except InvalidAddress as error:
+        raise ValidationError({field: str(error).replace("The address", "It")}) from None
+
+
+def rotate_dkim_key(*, domain: SenderDomain) -> SenderDomain:
+    """Give the domain a new DKIM key under a new selector, and stop signing until it is published.
+
+    The old record may stay in the DNS, so that mail under way can still be verified.
+    """
+    private_key, dns_value = generate_key()
+    with transaction.atomic():
+        locked = SenderDomain.objects.select_for_update().get(pk=domain.pk)
+        locked.dkim_selector = _next_selector(locked.dkim_selector)
+        locked.dkim_private_key, locked.dkim_dns_value = private_key, dns_value
+        locked.is_dkim_active = False
+        locked.checked_at, locked.findings = None, []
+        locked.save()
+    return locked
+
+
+def needed_records(domain: SenderDomain) -> list[DnsRecord]:
+    """Return the records to publish, for mail that leaves through this server."""
+    host = settings.EHLO_NAME or urlsplit(settings.PUBLIC_URL).hostname or ""
+    return dns_records.records_of(domain, host=host)
+
+
+def check_domain(
+    *, domain: SenderDomain, now: datetime, resolver: dns.resolver.Resolver | None = None
+) -> list[RecordFinding]:
+    """Compare the DNS with the records that are needed; store the findings and return them."""
+    findings = dns_records.check(needed_records(domain), resolver=resolver)
+    domain.checked_at = now
+    domain.findings = [finding.as_json() for finding in findings]
+    # Only what was found: the row may have been edited while the DNS was asked.
+    domain.save(update_fields=["checked_at", "findings"])
+    return findings
+
+
+def is_dkim_published(domain: SenderDomain) -> bool:
+    """Tell whether the last look at the DNS found the key that we sign with."""
+    return any(
+        finding["purpose"] == "DKIM" and finding["state"] == State.FOUND
+        for finding in domain.findings
+    )
+
+
+def _next_selector(selector: str) -> str:
+    """Count a selector up: bm1, bm2, ..."""
+    stem, number = re.fullmatch(r"(.*?)(\d*)", selector).groups()  # type: ignore[union-attr]
+    return f"{stem}{int(number or 1) + 1}"
