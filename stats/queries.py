@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Count, Min
 from django.db.models.functions import TruncHour
 
-from sending.models import Message, Status
+from sending.models import Message, Status, first_id_since
 from sending.models.message import WAITING
 
 ARRIVED = (Status.SENT, Status.DELIVERED)
@@ -38,7 +38,7 @@ def overview(*, since: datetime, now: datetime) -> Overview:
     """Return the figures of the messages accepted since then, and of the whole queue."""
     by_status: Counter[str] = Counter(
         dict(
-            Message.objects.filter(accepted_at__gte=since)
+            Message.objects.filter(id__gte=first_id_since(since))
             .values_list("status")
             .annotate(number=Count("id"))
         )
@@ -67,7 +67,7 @@ def hourly_outcomes(*, now: datetime) -> dict[str, Any]:
     last = now.replace(minute=0, second=0, microsecond=0)
     hours = [last - timedelta(hours=back) for back in reversed(range(CHART_HOURS))]
     counted = (
-        Message.objects.filter(accepted_at__gte=hours[0])
+        Message.objects.filter(id__gte=first_id_since(hours[0]))
         .annotate(hour=TruncHour("accepted_at", tzinfo=now.tzinfo))
         .values_list("hour", "status")
         .annotate(number=Count("id"))

@@ -21,3 +21,6 @@ os.environ.update(
 )
 
 from billionmail.settings import *  # noqa: E402, F403
+
+# People's passwords are made to be slow; tests log in a hundred times.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.contrib.admin import SimpleListFilter
 from django.db.models import QuerySet
@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from apikeys.models import ApiKey
-from sending.models import Message, Template, TemplateVersion
+from sending.models import Message, Template, TemplateVersion, first_id_since
 
 
 class AcceptedFilter(SimpleListFilter):
@@ -56,7 +56,7 @@ class KeyFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Message]) -> QuerySet[Message]:
         """Keep the messages of the chosen key."""
-        chosen = [uuid.UUID(pk) for pk, _ in self.lookup_choices if pk == self.value()]
+        chosen = [UUID(pk) for pk, _ in self.lookup_choices if pk == self.value()]
         return queryset.filter(api_key__in=chosen) if chosen else queryset
 
 
@@ -78,8 +78,3 @@ class TemplateFilter(SimpleListFilter):
             return queryset
         versions = TemplateVersion.objects.filter(template_id=chosen[0])
         return queryset.filter(template_version_id__in=list(versions.values_list("pk", flat=True)))
-
-
-def first_id_since(moment: datetime) -> uuid.UUID:
-    """Return the smallest id that a message accepted from `moment` on can have (RFC 9562)."""
-    return uuid.UUID(int=int(moment.timestamp() * 1000) << 80)

@@ -143,11 +143,9 @@ class RouteAdmin(OperatorAdmin):
 
     # --- The list ---
 
-    @display(description="State", label={"active": "success", "off": "", "paused": "danger"})
+    @display(description="State", label={"active": "success", "off": ""})
     def state(self, route: Route) -> str:
         """Show in a word whether mail leaves by it."""
-        if route.paused_reason:
-            return "paused"
         return "active" if route.is_active else "off"
 
     @display(description="Where to")

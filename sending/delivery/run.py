@@ -177,15 +177,18 @@ class Run:
             self._results.append(arrived)
 
     def _flush(self) -> int:
-        """Write what is to be written; what raises stays, to be written at the next call."""
+        """Write what is to be written; what raises stays, to be written at the next call.
+
+        The lanes that wait for their hand-off come first: they work while results are recorded.
+        """
+        if self._requests:
+            self._answer_requests()
         if self._results:
             ledger.record([self._outcome(result) for result in self._results])
             self._suppress_dead_addresses()
         finished, self._results = self._results, []
         for result in finished:
             self._forget(result.parcel)
-        if self._requests:
-            self._answer_requests()
         return len(finished)
 
     def _answer_requests(self) -> None:

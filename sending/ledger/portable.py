@@ -22,6 +22,7 @@ from sending.models.event import TRANSITIONS
 from sending.models.message import WAITING
 
 
+@transaction.atomic
 def claim_due(*, limit: int, claim: int, lease: timedelta) -> list[UUID]:
     """Move up to `limit` due messages to ``sending`` and return their ids."""
     now = database_now()
@@ -48,18 +49,16 @@ def claim_due(*, limit: int, claim: int, lease: timedelta) -> list[UUID]:
     return [row[0] for row in due]
 
 
+@transaction.atomic
 def begin_handoff(held: Sequence[tuple[UUID, int]], *, lease: timedelta) -> list[UUID]:
     """Mark the hand-off of what is still held, and return the ids."""
-    with transaction.atomic():
-        granted = list(
-            Message.objects.select_for_update()
-            .filter(held_by(held), status=Status.SENDING, lease_until__gt=Now())
-            .order_by("id")
-            .values_list("id", flat=True)
-        )
-        Message.objects.filter(id__in=granted).update(
-            handed_off_at=Now(), lease_until=Now() + lease
-        )
+    granted = list(
+        Message.objects.select_for_update()
+        .filter(held_by(held), status=Status.SENDING, lease_until__gt=Now())
+        .order_by("id")
+        .values_list("id", flat=True)
+    )
+    Message.objects.filter(id__in=granted).update(handed_off_at=Now(), lease_until=Now() + lease)
     return granted
 
 
@@ -70,6 +69,7 @@ def extend_leases(held: Sequence[tuple[UUID, int]], *, lease: timedelta) -> None
     ).update(lease_until=Now() + lease)
 
 
+@transaction.atomic
 def record(outcomes: Sequence[Outcome]) -> None:
     """Write attempts, states and events of outcomes whose edge from ``sending`` was checked."""
     before = dict(

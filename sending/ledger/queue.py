@@ -9,7 +9,7 @@ from types import ModuleType
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 
 from sending.ledger import portable, postgres
 from sending.ledger.facts import Outcome, require_edge
@@ -35,8 +35,7 @@ def claim(*, limit: int) -> list[Message]:
     No message is ever returned to two callers. The number of the claim, 63 random bits, is in
     each message; with the id it proves the hold. The oldest come first.
     """
-    with transaction.atomic():
-        ids = _engine().claim_due(limit=limit, claim=secrets.randbits(63), lease=lease())
+    ids = _engine().claim_due(limit=limit, claim=secrets.randbits(63), lease=lease())
     return list(Message.objects.filter(id__in=ids).order_by("id")) if ids else []
 
 
@@ -66,5 +65,4 @@ def record(outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         require_edge(Status.SENDING, outcome.status)
     if outcomes:
-        with transaction.atomic():
-            _engine().record(outcomes)
+        _engine().record(outcomes)

@@ -2,7 +2,7 @@
 
 from sending.models.domain import SenderDomain
 from sending.models.event import Attempt, Event
-from sending.models.message import Message, Status, Stream, new_message_id
+from sending.models.message import Message, Status, Stream, first_id_since, new_message_id
 from sending.models.profile import AmbiguityPolicy, SendingProfile
 from sending.models.route import Route
 from sending.models.suppression import Suppression
@@ -21,5 +21,6 @@ __all__ = [
     "Suppression",
     "Template",
     "TemplateVersion",
+    "first_id_since",
     "new_message_id",
 ]

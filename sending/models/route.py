@@ -35,7 +35,6 @@ class Route(models.Model):
     is_default = models.BooleanField(
         default=False, help_text="Used by every key that names no route of its own."
     )
-    paused_reason = models.CharField(max_length=500, blank=True, editable=False)
     connections = models.PositiveSmallIntegerField(
         default=4,
         validators=[MinValueValidator(1), MaxValueValidator(50)],

@@ -20,9 +20,16 @@ START_SECONDS = 30
 
 def find(program: str) -> str:
     """Return the path of a server's program; raise FileNotFoundError naming what to install."""
-    found = shutil.which(program) or shutil.which(program, path="/usr/sbin") or next(
-        (str(path) for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))[::-1]),
-        None,
+    found = (
+        shutil.which(program)
+        or shutil.which(program, path="/usr/sbin")
+        or next(
+            (
+                str(path)
+                for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))[::-1]
+            ),
+            None,
+        )
     )
     if found is None:
         raise FileNotFoundError(f"{program} is not installed; `make test` says how.")

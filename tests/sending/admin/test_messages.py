@@ -14,8 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sending.admin.base import MAX_PAGES
-from sending.admin.filters import first_id_since
-from sending.models import Message, SendingProfile, Status, new_message_id
+from sending.models import Message, SendingProfile, Status, first_id_since, new_message_id
 from tests.factories.sending import (
     AttemptFactory,
     EventFactory,
