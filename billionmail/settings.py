@@ -136,7 +136,8 @@ CELERY_DB_REUSE_MAX = 100_000
 CELERY_BEAT_SCHEDULE = {
     "deliver-due": {
         "task": "sending.deliver",
-        "schedule": 5.0,
+        # Each worker's deliverer looks every SWEEP_SECONDS; this is for a pool that forks.
+        "schedule": 30.0,
         "options": {"expires": 10},
     },
 }
@@ -222,7 +223,6 @@ LOGGING = {
         # aiosmtpd tells every command of every session.
         "mail.log": {"level": "WARNING"},
         # The bell rings up to fifty times a second, and each ring says nothing.
-        "celery.beat": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
     },

@@ -148,7 +148,7 @@ def test_web_answers_its_health_check_and_stops_on_sigterm(migrated: Environment
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(("name", "started"), [("worker", " ready."), ("beat", " is starting.")])
+@pytest.mark.parametrize(("name", "started"), [("worker", " ready."), ("beat", "beat: Starting")])
 def test_celery_role_starts_and_stops_on_sigterm(
     name: str, started: str, migrated: Environment, tmp_path: Path
 ):
