@@ -23,6 +23,7 @@ from apikeys import pacing, tokens
 from apikeys.addresses import IPAddress, client_address
 from apikeys.errors import InvalidKey, KeyPaused, TooManyRequests
 from apikeys.models import ApiKey, ApiKeySecret
+from apikeys.recent import Recent
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def identify(text: str, *, now: datetime) -> ApiKey:
     token = tokens.split(text)
     if token is None:
         raise InvalidKey("malformed")
-    secret = ApiKeySecret.objects.select_related("key").filter(prefix=token.prefix).first()
+    secret = _secrets.get(token.prefix)
     stored = secret.digest if secret else NO_DIGEST
     is_same = hmac.compare_digest(tokens.digest(token.random_part), stored)
     if secret is None or not is_same:
@@ -71,6 +72,13 @@ def identify(text: str, *, now: datetime) -> ApiKey:
     if reason:
         raise InvalidKey(f"{reason} ({secret.prefix})")
     return secret.key
+
+
+def _secret_of(prefix: str) -> ApiKeySecret | None:
+    return ApiKeySecret.objects.select_related("key").filter(prefix=prefix).first()
+
+
+_secrets: Recent[str, ApiKeySecret] = Recent(_secret_of)
 
 
 def count_failure(address: IPAddress | None, *, reason: str) -> None:

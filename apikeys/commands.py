@@ -150,6 +150,7 @@ def note_use(*, key: ApiKey, address: IPAddress | None, now: datetime) -> None:
         return
     # Asked again in the statement: another request may have noted it since the key was read.
     due = Q(last_used_at=None) | Q(last_used_at__lte=before)
+    key.last_used_at = now  # the key is remembered for a moment, see `apikeys.recent`
     ApiKey.objects.filter(due, pk=key.pk).update(
         last_used_at=now, last_used_address=str(address) if address else None
     )

@@ -150,6 +150,8 @@ QUEUE_LIFETIME_HOURS = env.int("QUEUE_LIFETIME_HOURS", default=24)
 
 # --- HTTP API -----------------------------------------------------------------------------
 
+# How long a key and what it sends are remembered; a change takes effect within a second.
+RECENT_SECONDS = 0.5
 LEGACY_HTTP_200 = env.bool("LEGACY_HTTP_200", default=False)
 FAILED_AUTH_PER_MINUTE = env.int("FAILED_AUTH_PER_MINUTE", default=30)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024  # a ceiling; every API view has its own limit

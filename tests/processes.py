@@ -60,6 +60,6 @@ def wait_until(condition: Callable[[], object], *, seconds: float = START_SECOND
 def answers(url: str) -> bool:
     """Tell whether a server answers there."""
     try:
-        return requests.get(url, timeout=2).status_code == requests.codes.ok
-    except requests.ConnectionError:
+        return requests.get(url, timeout=5).status_code == requests.codes.ok
+    except requests.RequestException:
         return False

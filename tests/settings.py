@@ -24,3 +24,5 @@ from billionmail.settings import *  # noqa: E402, F403
 
 # People's passwords are made to be slow; tests log in a hundred times.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# A test that changes a key sees it at once; tests/apikeys/test_recent.py is about the delay.
+RECENT_SECONDS = 0

@@ -13,6 +13,7 @@ from django.db import transaction
 
 from apikeys.commands import take_quota
 from apikeys.models import ApiKey
+from apikeys.recent import Recent
 from sending import ledger, senders, suppressions
 from sending.addresses import Address, InvalidAddress, parse_address
 from sending.errors import (
@@ -111,11 +112,7 @@ def accept_batch(
 
 def profile_of(key: ApiKey) -> SendingProfile:
     """Return what the key sends; raise TemplateUnavailable when that is nothing."""
-    profile = (
-        SendingProfile.objects.select_related("template__current_version", "route")
-        .filter(pk=key.pk)
-        .first()
-    )
+    profile = _profiles.get(key.pk)
     template = profile.template if profile else None
     if profile is None or template is None or template.current_version is None:
         raise TemplateUnavailable(
@@ -126,6 +123,14 @@ def profile_of(key: ApiKey) -> SendingProfile:
             f"Template does not exist: {template.name} is disabled. Enable it in the dashboard."
         )
     return profile
+
+
+def _profile_of(key_id: UUID) -> SendingProfile | None:
+    profiles = SendingProfile.objects.select_related("template__current_version", "route")
+    return profiles.filter(pk=key_id).first()
+
+
+_profiles: Recent[UUID, SendingProfile] = Recent(_profile_of)
 
 
 def resend(message_ids: Sequence[UUID], *, by: str) -> int:

@@ -29,7 +29,7 @@ def accept(messages: Sequence[Message]) -> None:
     """Store new messages, queued or suppressed, each with the first event of its history."""
     for message in messages:
         require_edge("", message.status)
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         insert_messages(messages)
         append_changes(
             (message.id, "", message.status, message.accepted_at, None, message.reason)

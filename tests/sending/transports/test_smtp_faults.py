@@ -61,11 +61,21 @@ def nonsense_after_dot(peer: Peer) -> None:
     peer.say("HTTP/1.1 200 OK")
 
 
+def test_a_reset_connection_is_safe_to_retry(scripted, make_transport, make_outgoing):
+    server = scripted(reset_at_connect)
+
+    with pytest.raises(TransientError) as lost:
+        make_transport(server.port).send(make_outgoing(), before_body=Lease())
+
+    # The reset may come before or after the kernel calls the connection made.
+    assert lost.value.phase in (Phase.CONNECT, Phase.GREETING)
+    assert not lost.value.is_ambiguous
+
+
 @pytest.mark.parametrize(
     ("script", "phase", "is_ambiguous"),
     [
         (drop_at_connect, Phase.GREETING, False),
-        (reset_at_connect, Phase.GREETING, False),
         (drop_at_ehlo, Phase.GREETING, False),
         (drop_at_mail, Phase.MAIL, False),
         (drop_at_rcpt, Phase.RCPT, False),
@@ -157,6 +167,17 @@ def stall_at_rcpt(peer: Peer) -> None:
 def stall_after_dot(peer: Peer) -> None:
     drop_after_dot(peer)
     peer.hear()
+
+
+def test_a_reset_connection_is_safe_to_retry(scripted, make_transport, make_outgoing):
+    server = scripted(reset_at_connect)
+
+    with pytest.raises(TransientError) as lost:
+        make_transport(server.port).send(make_outgoing(), before_body=Lease())
+
+    # The reset may come before or after the kernel calls the connection made.
+    assert lost.value.phase in (Phase.CONNECT, Phase.GREETING)
+    assert not lost.value.is_ambiguous
 
 
 @pytest.mark.parametrize(
