@@ -61,7 +61,7 @@ INSTALLED_APPS = [
     "stats",
 ]
 
-# What is added to every mail on its way out, in this order; see docs/extending.md.
+# What is added to every mail on its way out, in this order.
 MESSAGE_STEPS = ["unsubscribe.headers.add_list_unsubscribe"]
 
 MIDDLEWARE = [
@@ -235,6 +235,9 @@ UNFOLD = {
     "SITE_HEADER": "BillionMail",
     "SITE_SUBHEADER": "Mail that arrives, numbers that are true",
     "SITE_SYMBOL": "outgoing_mail",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": STATIC_URL + "billionmail/icon.svg"}
+    ],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "billionmail.dashboard.home",

@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 
@@ -12,6 +13,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/", include("sending.urls")),
     path("u/", include("unsubscribe.urls")),
+    path("favicon.ico", RedirectView.as_view(url=static("billionmail/icon.svg"))),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
 ]

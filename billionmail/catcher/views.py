@@ -29,8 +29,8 @@ REFRESH_SECONDS = 3
 MAX_SHOWN_BYTES = 500_000
 TABS = {"html": "HTML", "text": "Text", "headers": "Headers", "source": "Source"}
 PAGE_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; form-action 'self'; "
-    "frame-ancestors 'self'; base-uri 'none'"
+    "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-src 'self'; "
+    "form-action 'self'; frame-ancestors 'self'; base-uri 'none'"
 )
 # The sandbox stands here too, for whoever opens the frame's address by itself.
 MAIL_POLICY = (

@@ -61,7 +61,7 @@ def nonsense_after_dot(peer: Peer) -> None:
     peer.say("HTTP/1.1 200 OK")
 
 
-def test_a_reset_connection_is_safe_to_retry(scripted, make_transport, make_outgoing):
+def test_a_connection_reset_at_once_is_safe_to_retry(scripted, make_transport, make_outgoing):
     server = scripted(reset_at_connect)
 
     with pytest.raises(TransientError) as lost:

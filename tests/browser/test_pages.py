@@ -1,0 +1,155 @@
+"""Pages work in a real browser: no error, no request to another host, the facts on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from sending.models import Message, Status
+from tests.factories.sending import (
+    MessageFactory,
+    RouteFactory,
+    SenderDomainFactory,
+    SendingProfileFactory,
+    SuppressionFactory,
+)
+from tests.services.servers import find
+from unsubscribe import tokens
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
+
+PASSWORD = "correct horse battery staple"
+ARTIFACTS = Path(__file__).parents[1] / "artifacts"
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# What a preview may not load is reported as an error, which is the preview's purpose.
+EXPECTED = ("Content Security Policy", "sandboxed")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        # Playwright keeps an event loop in this thread; Django would refuse to be called from it.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        running = playwright.chromium.launch(executable_path=find("chromium"), args=QUIET)
+        yield running
+        running.close()
+
+
+class Visitor:
+    """Somebody with a browser who notices every complaint and every foreign address."""
+
+    def __init__(self, browser: Browser, url: str, *, width: int, scheme: Any) -> None:
+        self.url = url
+        self.complaints: list[str] = []
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        self.page: Page = context.new_page()
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", self._watch)
+
+    def _hear(self, message: Any) -> None:
+        if message.type == "error" and not any(word in message.text for word in EXPECTED):
+            self.complaints.append(f"{self.page.url}: {message.text}")
+
+    def _watch(self, request: Any) -> None:
+        if not request.url.startswith((self.url, "data:", "blob:", "about:")):
+            self.complaints.append(f"{self.page.url} asked {request.url}")
+
+    def sign_in(self) -> None:
+        self.page.goto(f"{self.url}/admin/")
+        self.page.fill("input[name=username]", "ann")
+        self.page.fill("input[name=password]", PASSWORD)
+        self.page.click("button[type=submit]")
+        self.page.wait_for_url(f"{self.url}/admin/")
+
+    def open(self, path: str, *, shows: str, name: str) -> None:
+        answer = self.page.goto(self.url + path)
+        assert answer is not None
+        assert answer.status == 200, path
+        self.page.wait_for_load_state("networkidle")
+        assert shows in self.page.inner_text("body"), path
+        too_wide = self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+        assert not too_wide, f"{path} has to be scrolled sideways"
+        ARTIFACTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
+
+
+@pytest.fixture
+def message() -> Message:
+    get_user_model().objects.create_superuser("ann", password=PASSWORD)
+    RouteFactory.create(name="To the sink", is_default=True)
+    SenderDomainFactory.create(domain="sender.example")
+    SuppressionFactory.create(address="gone@recipient.example")
+    profile = SendingProfileFactory.create()
+    return MessageFactory.create(
+        profile=profile, status=Status.REJECTED, reason="550 5.7.1 <b>no</b>"
+    )
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
+def test_every_page_of_the_dashboard_opens_without_a_complaint(
+    browser: Browser, live_server: Any, message: Message, width: int, scheme: str
+) -> None:
+    visitor = Visitor(browser, live_server.url, width=width, scheme=scheme)
+    visitor.sign_in()
+    key, version = message.api_key, message.template_version
+    assert version is not None
+    pages = {
+        "/admin/": "550 5.7.1 <b>no</b>",
+        "/admin/sending/message/": message.recipient,
+        f"/admin/sending/message/{message.pk}/change/": "550 5.7.1 <b>no</b>",
+        "/admin/apikeys/apikey/": key.name,
+        "/admin/apikeys/apikey/add/": "Scopes",
+        f"/admin/apikeys/apikey/{key.pk}/change/": "What it sends",
+        "/admin/sending/template/": version.template.name,
+        f"/admin/sending/template/{version.template_id}/change/": "Versions",
+        "/admin/sending/route/": "To the sink",
+        "/admin/sending/senderdomain/": "sender.example",
+        "/admin/sending/suppression/": "gone@recipient.example",
+        "/admin/auth/user/": "ann",
+        "/inbox/": "Caught mail",
+    }
+    for path, shows in pages.items():
+        name = path.strip("/").replace("/", "-").replace(str(message.pk), "one")
+        visitor.open(path, shows=shows, name=f"{name}-{width}-{scheme}")
+    assert visitor.complaints == []
+
+
+def test_a_created_key_shows_its_secret_once(
+    browser: Browser, live_server: Any, message: Message
+) -> None:
+    visitor = Visitor(browser, live_server.url, width=1280, scheme="light")
+    visitor.sign_in()
+    page = visitor.page
+    page.goto(f"{visitor.url}/admin/apikeys/apikey/add/")
+    page.fill("input[name=name]", "Shop")
+    page.click("button[name=_save], input[name=_save]")
+    page.wait_for_url("**/secret/")
+    assert "curl" in page.inner_text("body")
+    assert "bm_" in page.content()
+    page.reload()
+    assert "bm_" not in page.content()
+    assert visitor.complaints == []
+
+
+def test_the_unsubscribe_button_works_without_a_script(
+    browser: Browser, live_server: Any, message: Message
+) -> None:
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 400, "height": 800})
+    page = context.new_page()
+    page.goto(f"{live_server.url}/u/{tokens.make(message.id)}")
+    ARTIFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=ARTIFACTS / "unsubscribe-400.png")
+    page.click("button")
+    assert "You are unsubscribed" in page.inner_text("body")
