@@ -167,6 +167,29 @@ def test_two_keys_with_routes_of_their_own_use_them(key: ApiKey, sink: Sink) -> 
         other.stop()
 
 
+def test_a_route_over_any_django_backend_delivers_too(key: ApiKey, sink: Sink) -> None:
+    Route.objects.update(
+        kind=Route.Kind.ANYMAIL,
+        backend="django.core.mail.backends.smtp.EmailBackend",
+        options=f'{{"host": "127.0.0.1", "port": {sink.port}}}',
+    )
+    message = accept_message(key=key, recipient=ANN)
+    deliver_due()
+    assert Message.objects.get().status == Status.SENT
+    assert sink.messages[0]["Message-ID"] == message.message_id
+
+
+def test_a_route_that_cannot_be_opened_defers_the_mail_and_says_why(
+    key: ApiKey, sink: Sink
+) -> None:
+    Route.objects.update(kind=Route.Kind.ANYMAIL, backend="no.such.Backend", options="{}")
+    accept_message(key=key, recipient=ANN)
+    deliver_due()
+    message = Message.objects.get()
+    assert message.status == Status.DEFERRED
+    assert "no.such.Backend" in message.reason
+
+
 def test_a_failed_message_can_be_sent_again_by_hand(key: ApiKey, sink: Sink) -> None:
     sink.replies[ANN] = "550 5.7.1 Not now"
     message = accept_message(key=key, recipient=ANN)
