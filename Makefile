@@ -21,7 +21,7 @@ test: $(VENV)/dev.stamp ## Run every test, on SQLite and on PostgreSQL
 	@exec $(BIN)/python -m tests.services.run_all
 
 .PHONY: unit
-unit: $(VENV)/dev.stamp ## Run the tests that need no server (seconds)
+unit: $(VENV)/dev.stamp ## Run the tests that need no server (under a minute)
 	@exec $(BIN)/pytest -q -n 2 -m "not integration"
 
 .PHONY: bench
