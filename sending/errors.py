@@ -64,6 +64,7 @@ class NotConfigured(SendingError):
     """The operator has to complete the configuration before mail can be accepted."""
 
     http_status = 503
+    retry_after_seconds = 60
 
 
 class RenderingError(SendingError):

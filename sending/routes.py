@@ -15,9 +15,13 @@ from sending.transports import AnymailTransport, SmtpTransport, Transport
 
 def route_of(profile: SendingProfile) -> Route | None:
     """Return the key's route or else the default one; None when there is neither."""
-    if profile.route is not None and profile.route.is_active:
-        return profile.route
-    return default_route()
+    return own_route(profile) or default_route()
+
+
+def own_route(profile: SendingProfile) -> Route | None:
+    """Return the route that the key names, None when it names none or a disabled one."""
+    route = profile.route
+    return route if route is not None and route.is_active else None
 
 
 def default_route() -> Route | None:

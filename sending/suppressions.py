@@ -16,6 +16,14 @@ TELLS = {
 }
 
 
+GRAVITY = {
+    Suppression.Reason.HARD_BOUNCE: 0,
+    Suppression.Reason.BLACKLIST: 1,
+    Suppression.Reason.UNSUBSCRIBED: 2,
+    Suppression.Reason.COMPLAINT: 3,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Why an address gets no mail: the rule that blocked it."""
@@ -56,9 +64,10 @@ def suppress(
 ) -> bool:
     """Order that `address` (or ``@domain``) gets no mail; return whether that is new.
 
-    Idempotent: the first order stays, with its reason and time.
+    Idempotent. An order that stands already keeps its time; its reason changes only to a graver
+    one, so that who lifts a bounce does not lift the recipient's own no with it.
     """
-    _, is_new = Suppression.objects.get_or_create(
+    order, is_new = Suppression.objects.get_or_create(
         address=address.strip().casefold(),
         defaults={
             "reason": reason,
@@ -67,6 +76,10 @@ def suppress(
             "note": note[:500],
         },
     )
+    if not is_new and GRAVITY[reason] > GRAVITY[Suppression.Reason(order.reason)]:
+        Suppression.objects.filter(pk=order.pk).update(
+            reason=reason, source_message=source, note=note[:500]
+        )
     return is_new
 
 

@@ -35,6 +35,7 @@ from sending.tasks import ring
 MAX_RECIPIENTS = 10_000
 MAX_ATTRIBS = 100
 MAX_ATTRIB_LENGTH = 8 * 1024
+MAX_BATCH_ATTRIBS = 64 * 1024 * 1024
 NO_SINGLE_ADDRESS = "The recipient must be one address, given as a string."
 
 
@@ -102,6 +103,7 @@ def accept_batch(
         _write_suppressed(profile, blocked)
         raise InvalidRecipient(_nothing_left(rejected))
     request = _checked(profile, addresser, attribs)
+    _check_total(request.attribs, recipients=len(allowed))
     now = ledger.database_now()
     messages = [_draft(request, address, now=now) for address in allowed]
     with transaction.atomic():
@@ -134,8 +136,19 @@ _profiles: Recent[UUID, SendingProfile] = Recent(_profile_of)
 
 
 def resend(message_ids: Sequence[UUID], *, by: str) -> int:
-    """Queue ended messages once more, under their Message-ID; return how many could be."""
-    moved = ledger.requeue(message_ids, detail=f"Sent again by {by}.")
+    """Queue ended messages once more, under their Message-ID; return how many could be.
+
+    One whose recipient gets no mail stays as it ended: lift the suppression first.
+    """
+    keys = {
+        message_id: parse_address(recipient).suppression_key
+        for message_id, recipient in Message.objects.filter(id__in=message_ids).values_list(
+            "id", "recipient"
+        )
+    }
+    verdicts = suppressions.decide(set(keys.values()))
+    allowed = [message_id for message_id, key in keys.items() if key not in verdicts]
+    moved = ledger.requeue(allowed, detail=f"Sent again by {by}.")
     transaction.on_commit(ring)
     return moved
 
@@ -167,7 +180,8 @@ def _checked(
         _require_variables(wording, subject, checked)
     if route_of(profile) is None:
         raise NotConfigured(
-            "Sending failed: no route out is configured. Add a default route in the dashboard."
+            "Sending failed: no route out is active; nothing was accepted. "
+            "Add a default route in the dashboard, or enable it."
         )
     domain = parse_address(sender.address).domain
     return _Request(profile, wording, subject, sender, domain, checked)
@@ -226,6 +240,16 @@ def check_attribs(attribs: Any) -> dict[str, Any]:
     for name, value in attribs.items():
         _check_attrib(name, value)
     return attribs
+
+
+def _check_total(attribs: Mapping[str, Any], *, recipients: int) -> None:
+    """Refuse a batch that would store the same long attribs again and again."""
+    total = recipients * sum(len(name) + len(str(value)) for name, value in attribs.items())
+    if total > MAX_BATCH_ATTRIBS:
+        raise InvalidAttribs(
+            f"Sending failed: attribs for {recipients} recipients are {total} characters; "
+            f"{MAX_BATCH_ATTRIBS} are allowed. Send fewer recipients in one call."
+        )
 
 
 def _check_attrib(name: str, value: Any) -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
-from sending.delivery.run import Run, deliver_due, sweep
+from sending.delivery.run import Run, deliver_due
 
 log = logging.getLogger(__name__)
 
-SWEEP_LEASES_SECONDS = 5
-DATABASE_PAUSE_SECONDS = 1
+PAUSE_SECONDS = 1
 STOP_SECONDS = 60
 
 
@@ -25,7 +25,6 @@ class Deliverer:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._run = Run()
-        self._swept_at = 0.0
         self._thread = threading.Thread(target=self._work, name="deliverer", daemon=True)
 
     def start(self) -> None:
@@ -59,27 +58,27 @@ class Deliverer:
 
     def _deliver(self) -> None:
         close_old_connections()
-        if time.monotonic() - self._swept_at >= SWEEP_LEASES_SECONDS:
-            sweep()
-            self._swept_at = time.monotonic()
         self._run.until_empty(stopping=self._stopping)
 
-    def _guarded(self, step: object) -> bool:
-        """Run one step; when the database is away, wait a moment instead and return False."""
+    def _guarded(self, step: Callable[[], None]) -> bool:
+        """Run one step; when it fails, wait a moment instead and return False.
+
+        The run keeps what it holds, so that the next call goes on where this one was.
+        """
         try:
-            step()  # type: ignore[operator]
-        except (DatabaseError, InterfaceError) as error:
+            step()
+        except (OperationalError, InterfaceError) as error:
             log.error("The database did not answer; trying again: %s", error)  # noqa: TRY400
             connection.close()
-            self._stopping.wait(DATABASE_PAUSE_SECONDS)
-            return False
         except Exception:
-            # A defect in one turn must not end delivery; the leases free what it held.
-            log.exception("Delivery broke; starting anew")
-            self._run = Run()
-            self._stopping.wait(DATABASE_PAUSE_SECONDS)
-            return False
-        return True
+            log.exception("Delivery failed; trying again")
+        else:
+            return True
+        if self._stopping.is_set():
+            time.sleep(PAUSE_SECONDS)
+        else:
+            self._stopping.wait(PAUSE_SECONDS)
+        return False
 
 
 _deliverer: Deliverer | None = None

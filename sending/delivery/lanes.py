@@ -5,9 +5,9 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import UUID
 
 from sending.errors import LeaseLost, TransportError
 from sending.models import Route
@@ -20,20 +20,35 @@ MAX_IDLE_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """One outgoing on its way through a lane."""
+    """One outgoing on its way through a lane; `policy` decides should its answer be lost."""
 
     outgoing: Outgoing
     attempt_number: int
-    route: Route
+    policy: str
+    lanes: RouteLanes
+
+    @property
+    def claim(self) -> tuple[UUID, int]:
+        """What the ledger knows it by: the message's id and the number of the claim."""
+        return self.outgoing.id, self.outgoing.claim
+
+    @property
+    def route(self) -> Route:
+        """The way that it takes."""
+        return self.lanes.route
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a lane came back with: `answer` is an acceptance, or why there is none."""
+    """What a lane came back with: `answer` is an acceptance, or why there is none.
+
+    `is_handed_off`: the body may have gone out.
+    """
 
     parcel: Parcel
     started_at: datetime
     duration_ms: int
+    is_handed_off: bool
     answer: Receipt | TransportError | LeaseLost | Exception
 
 
@@ -56,6 +71,22 @@ class HandoffRequest:
         return self._is_granted
 
 
+class Handoff:
+    """The moment just before the body of one parcel, seen from its lane."""
+
+    def __init__(self, parcel: Parcel, inbox: queue.SimpleQueue[HandoffRequest | Result]) -> None:
+        self._parcel = parcel
+        self._inbox = inbox
+        self.is_granted = False
+
+    def ask(self) -> bool:
+        """Ask the run, wait for its answer and remember it."""
+        request = HandoffRequest(self._parcel)
+        self._inbox.put(request)
+        self.is_granted = request.wait()
+        return self.is_granted
+
+
 class RouteLanes:
     """The open connections of one route: threads that share one queue of parcels.
 
@@ -67,6 +98,7 @@ class RouteLanes:
         self._inbox = inbox
         self._parcels: queue.SimpleQueue[Parcel | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._outstanding = 0
 
     def serves(self, route: Route) -> bool:
         """Tell whether the lanes were opened for the route as it is configured now."""
@@ -74,14 +106,18 @@ class RouteLanes:
 
     def put(self, parcel: Parcel) -> None:
         """Queue a parcel for the next free connection."""
-        has_backlog = self._parcels.qsize() > 0
-        if not self._threads or (has_backlog and len(self._threads) < self.route.connections):
+        self._outstanding += 1
+        if len(self._threads) < min(self._outstanding, self.route.connections):
             lane = threading.Thread(
                 target=self._run, name=f"lane-{self.route.name}-{len(self._threads)}", daemon=True
             )
             self._threads.append(lane)
             lane.start()
         self._parcels.put(parcel)
+
+    def returned(self) -> None:
+        """Note that a parcel is under way no more."""
+        self._outstanding -= 1
 
     def take_back(self) -> list[Parcel]:
         """Return the parcels that no connection has begun with."""
@@ -118,10 +154,11 @@ class RouteLanes:
         transport: Transport | None = None
         while (parcel := self._next_parcel(transport)) is not None:
             started_at, clock = datetime.now(UTC), time.monotonic()
+            handoff = Handoff(parcel, self._inbox)
             answer: Receipt | Exception
             try:
                 transport = transport or open_transport(self.route)
-                answer = transport.send(parcel.outgoing, before_body=self._asker(parcel))
+                answer = transport.send(parcel.outgoing, before_body=handoff.ask)
             except (TransportError, LeaseLost) as error:
                 answer = error
             except Exception as error:
@@ -129,16 +166,8 @@ class RouteLanes:
                 _hang_up(transport)
                 transport = None
             duration_ms = round((time.monotonic() - clock) * 1000)
-            self._inbox.put(Result(parcel, started_at, duration_ms, answer))
+            self._inbox.put(Result(parcel, started_at, duration_ms, handoff.is_granted, answer))
         _hang_up(transport)
-
-    def _asker(self, parcel: Parcel) -> Callable[[], bool]:
-        def ask() -> bool:
-            request = HandoffRequest(parcel)
-            self._inbox.put(request)
-            return request.wait()
-
-        return ask
 
 
 def _hang_up(transport: Transport | None) -> None:

@@ -1,14 +1,22 @@
-"""Turn what a lane came back with into the outcome that the ledger records."""
+"""Turn what the lanes came back with into outcomes, and record them."""
 
 from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
-from sending.delivery.lanes import Result
+from django.db import DatabaseError, InterfaceError, OperationalError
+from django.utils import timezone
+
+from sending import ledger, suppressions
+from sending.addresses import parse_address
+from sending.delivery.lanes import Parcel, Result
 from sending.errors import (
     ConfigurationError,
+    LeaseLost,
     PermanentError,
     Phase,
     Reply,
@@ -16,23 +24,84 @@ from sending.errors import (
     TransportError,
 )
 from sending.ledger import AttemptFacts, Outcome
-from sending.models import AmbiguityPolicy, Status
+from sending.models import AmbiguityPolicy, Message, Status, Suppression
 from sending.replies import Kind, Verdict, classify, retry_delay_seconds
 from sending.transports import Receipt
 
 log = logging.getLogger(__name__)
 
 
-def outcome_of(result: Result, *, policy: str) -> Outcome:
-    """Return what the ledger shall record; `policy` decides about an answer that was lost."""
+WITHOUT_CONNECTION = (Phase.CONNECT, Phase.GREETING, Phase.TLS, Phase.AUTH)
+MAX_DELAY_SECONDS = 6 * 60 * 60
+
+
+def record(results: Sequence[Result]) -> None:
+    """Write down what the lanes came back with, and suppress addresses that do not exist.
+
+    Raises OperationalError or InterfaceError when the database is away; nothing is lost then. A
+    result that the database refuses for another reason does not hold up the others.
+    """
+    outcomes = [outcome for result in results if (outcome := outcome_of(result)) is not None]
+    try:
+        ledger.record(outcomes)
+    except (OperationalError, InterfaceError):
+        raise
+    except DatabaseError:
+        log.exception("The ledger refused %s results; recording them one by one", len(outcomes))
+        for outcome in outcomes:
+            _record_alone(outcome)
+    for result in results:
+        if names_dead_address(result):
+            _suppress(result)
+
+
+def _record_alone(outcome: Outcome) -> None:
+    """Record the outcome, without its attempt if that is what cannot be written."""
+    for form in (outcome, replace(outcome, attempt=None)):
+        try:
+            ledger.record([form])
+        except (OperationalError, InterfaceError):
+            raise
+        except DatabaseError:
+            log.exception("The outcome of %s cannot be written", outcome.message_id)
+        else:
+            return
+
+
+def is_without_connection(result: Result) -> bool:
+    """Tell whether the route itself could not be used, whatever the message."""
+    return isinstance(result.answer, TransportError) and result.answer.phase in WITHOUT_CONNECTION
+
+
+def deferred_with(result: Result, parcel: Parcel) -> Outcome:
+    """Return the outcome of a parcel whose route just failed with another one."""
+    failed = outcome_of(result)
+    return Outcome(
+        message_id=parcel.outgoing.id,
+        claim=parcel.outgoing.claim,
+        attempt_number=parcel.attempt_number,
+        status=Status.DEFERRED,
+        reason=f"The route {parcel.route} cannot be used: {failed.reason if failed else ''}",
+        delay=_delay(parcel, TransientError("", phase=Phase.CONNECT), Kind.TRANSIENT),
+    )
+
+
+def outcome_of(result: Result) -> Outcome | None:
+    """Return what the ledger shall record; None when the message belongs to somebody else."""
     answer = result.answer
+    if isinstance(answer, LeaseLost):
+        return None
     if isinstance(answer, Receipt):
         facts = _facts(result, Phase.DOT, answer.reply, transport_id=answer.transport_id)
         return _outcome(result, Status.SENT, str(answer.reply), facts)
     if not isinstance(answer, TransportError):
         log.error("A transport broke on %s", result.parcel.outgoing.id, exc_info=answer)
-        answer = TransientError(f"internal error: {answer!r}", phase=Phase.CONNECT)
-    return _outcome_of_error(result, answer, policy)
+        answer = TransientError(
+            f"internal error: {answer!r}",
+            phase=Phase.DOT if result.is_handed_off else Phase.CONNECT,
+            is_ambiguous=result.is_handed_off,
+        )
+    return _outcome_of_error(result, answer)
 
 
 def names_dead_address(result: Result) -> bool:
@@ -43,9 +112,20 @@ def names_dead_address(result: Result) -> bool:
     return classify(answer.reply, phase=answer.phase).suppress == "now"
 
 
-def _outcome_of_error(result: Result, error: TransportError, policy: str) -> Outcome:
+def _suppress(result: Result) -> None:
+    outgoing = result.parcel.outgoing
+    suppressions.suppress(
+        parse_address(outgoing.recipient).suppression_key,
+        reason=Suppression.Reason.HARD_BOUNCE,
+        now=timezone.now(),
+        source=Message(pk=outgoing.id),
+        note=str(getattr(result.answer, "reply", "")),
+    )
+
+
+def _outcome_of_error(result: Result, error: TransportError) -> Outcome:
     reason = str(error.reply)
-    if error.is_ambiguous and policy == AmbiguityPolicy.HOLD:
+    if error.is_ambiguous and result.parcel.policy == AmbiguityPolicy.HOLD:
         facts = _facts(result, error.phase, error.reply, kind="ambiguous")
         return _outcome(result, Status.UNKNOWN, f"The answer was lost: {reason}", facts)
     verdict = _verdict(error)
@@ -53,7 +133,7 @@ def _outcome_of_error(result: Result, error: TransportError, policy: str) -> Out
     status = Status(verdict.outcome)
     delay = None
     if status == Status.DEFERRED:
-        delay = _delay(result, error, verdict.kind)
+        delay = _delay(result.parcel, error, verdict.kind)
     return _outcome(result, status, reason, facts, delay=delay)
 
 
@@ -68,11 +148,11 @@ def _verdict(error: TransportError) -> Verdict:
     return verdict
 
 
-def _delay(result: Result, error: TransportError, kind: Kind) -> timedelta:
+def _delay(parcel: Parcel, error: TransportError, kind: Kind) -> timedelta:
     if error.retry_after_seconds is not None:
-        return timedelta(seconds=error.retry_after_seconds)
+        return timedelta(seconds=min(error.retry_after_seconds, MAX_DELAY_SECONDS))
     jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
-    seconds = retry_delay_seconds(result.parcel.attempt_number, kind=kind, jitter=jitter)
+    seconds = retry_delay_seconds(parcel.attempt_number, kind=kind, jitter=jitter)
     return timedelta(seconds=seconds)
 
 

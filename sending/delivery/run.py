@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
@@ -11,33 +10,19 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.utils import timezone
 
 from sending import ledger, suppressions
 from sending.addresses import parse_address
-from sending.delivery.assembly import assemble
+from sending.delivery import dispatch, results
 from sending.delivery.lanes import HandoffRequest, Parcel, Result, RouteLanes
-from sending.delivery.results import names_dead_address, outcome_of
-from sending.errors import SendingError
-from sending.ledger import Outcome
-from sending.models import (
-    AmbiguityPolicy,
-    Message,
-    Route,
-    SenderDomain,
-    SendingProfile,
-    Status,
-    Suppression,
-    TemplateVersion,
-)
-from sending.routes import default_route, route_of
-
-log = logging.getLogger(__name__)
+from sending.models import Message, Route, Status
 
 CLAIM_SIZE = 200
 TURN_SIZE = 500
 TURN_SECONDS = 0.5
-NO_ROUTE_DELAY = timedelta(minutes=1)
+SWEEP_LEASES_SECONDS = 5
+
+Claim = tuple[UUID, int]
 
 
 class Run:
@@ -45,108 +30,102 @@ class Run:
 
     All calls come from one thread, which is the only one that touches the database: each turn
     answers every lane that asks for its hand-off, and records every result, in a few statements.
-    What could not be written because the database was away is kept and written first of all.
+    What could not be written because the database was away is kept, and written before anything
+    else is done. A held message is known by its id and its claim: after a lapse this very worker
+    may claim it anew while the older parcel is still on its way.
     """
 
     def __init__(self) -> None:
         self._inbox: queue.SimpleQueue[HandoffRequest | Result] = queue.SimpleQueue()
         self._lanes: dict[int, RouteLanes] = {}
-        self._held: dict[UUID, Parcel] = {}
-        self._handed_off: set[UUID] = set()
+        self._held: dict[Claim, Parcel] = {}
+        self._handed_off: set[Claim] = set()
         self._requests: list[HandoffRequest] = []
         self._results: list[Result] = []
-        self._policies: dict[UUID, str] = {}
+        self._unstarted: list[Parcel] = []
+        self._open_claims: set[int] = set()
         self._extended_at = time.monotonic()
+        self._swept_at = float("-inf")
 
     def until_empty(self, *, stopping: threading.Event) -> int:
         """Deliver until nothing is due or `stopping` is set; return how many results there were.
 
         Raises what the database raises; calling again goes on where it was.
         """
-        delivered = self._flush()
+        delivered = 0
         while not stopping.is_set():
+            delivered += self._flush()
+            self._sweep()
             if len(self._held) <= CLAIM_SIZE // 2:
                 self._take_more()
-            if not self._held:
+            if not self._held and self._inbox.empty():
                 break
-            delivered += self._turn()
+            self._turn()
         return delivered
 
     def wind_down(self) -> None:
-        """Give back what no connection has begun with, finish the rest, close the connections."""
-        unstarted = [parcel for lanes in self._lanes.values() for parcel in lanes.take_back()]
-        ledger.release(self._claims_of(unstarted))
-        for parcel in unstarted:
-            self._forget(parcel)
+        """Give back what no connection has begun with, finish the rest, close the connections.
+
+        Raises what the database raises; calling again goes on where it was.
+        """
+        for lanes in self._lanes.values():
+            self._unstarted += lanes.take_back()
         self._flush()
         while self._held:
             self._turn()
+            self._flush()
         for lanes in self._lanes.values():
             lanes.close()
         self._lanes.clear()
 
+    def _sweep(self) -> None:
+        """Free the messages of silent workers and end overdue ones, now and then, also when busy.
+
+        It comes after the flush: what this worker has sent itself must not look abandoned.
+        """
+        if time.monotonic() - self._swept_at >= SWEEP_LEASES_SECONDS:
+            ledger.reap()
+            ledger.expire()
+            self._swept_at = time.monotonic()
+
     def _take_more(self) -> None:
-        claimed = ledger.claim(limit=CLAIM_SIZE)
-        if not claimed:
-            return
-        allowed = self._screen(claimed)
-        profiles = SendingProfile.objects.select_related("route").in_bulk(
-            {message.api_key_id for message in allowed}
-        )
-        versions = TemplateVersion.objects.in_bulk({m.template_version_id for m in allowed})
-        domains = {
-            row.domain: row
-            for row in SenderDomain.objects.filter(
-                domain__in={_domain_of(message) for message in allowed}, is_active=True
-            )
-        }
-        default = default_route()
-        refused = []
-        for message in allowed:
-            message.template_version = versions[message.template_version_id]
-            profile = profiles.get(message.api_key_id)
-            route = (route_of(profile) if profile else None) or default
-            refusal = self._dispatch(message, route, domains.get(_domain_of(message)))
-            if refusal:
-                refused.append(refusal)
-            elif profile:
-                self._policies[message.id] = profile.ambiguity_policy
-        ledger.record(refused)
+        """Claim due messages and give each to a lane, or record why it cannot go.
+
+        The claim stays open until that is done: should anything raise meanwhile, the next flush
+        gives back what is in no lane.
+        """
+        claim = ledger.new_claim()
+        self._open_claims.add(claim)
+        claimed = ledger.claim(limit=CLAIM_SIZE, claim=claim)
+        if claimed:
+            allowed = self._screen(claimed)
+            refused = []
+            for ready in dispatch.prepare(allowed):
+                if isinstance(ready, ledger.Outcome):
+                    refused.append(ready)
+                else:
+                    self._give_to_lane(*ready)
+            ledger.record(refused)
+        self._open_claims.discard(claim)
 
     def _screen(self, claimed: Sequence[Message]) -> list[Message]:
         """Return the messages that may go; record the others as suppressed."""
         keys = {message.id: parse_address(message.recipient).suppression_key for message in claimed}
         verdicts = suppressions.decide(set(keys.values()))
-        if not verdicts:
-            return list(claimed)
         ledger.record(
             [
-                _ending(message, Status.SUPPRESSED, str(verdicts[keys[message.id]]))
+                dispatch.ending(message, Status.SUPPRESSED, str(verdicts[keys[message.id]]))
                 for message in claimed
                 if keys[message.id] in verdicts
             ]
         )
         return [message for message in claimed if keys[message.id] not in verdicts]
 
-    def _dispatch(
-        self, message: Message, route: Route | None, domain: SenderDomain | None
-    ) -> Outcome | None:
-        """Give the message to a lane; return an outcome instead when it cannot go out."""
-        if route is None:
-            return _ending(
-                message,
-                Status.DEFERRED,
-                "No route out is configured: add a default route in the dashboard.",
-                delay=NO_ROUTE_DELAY,
-            )
-        try:
-            outgoing = assemble(message, domain=domain)
-        except (SendingError, ValueError) as error:  # ValueError: a header that cannot be written
-            return _ending(message, Status.FAILED, f"The mail cannot be made: {error}")
-        parcel = Parcel(outgoing, message.attempt_count, route)
-        self._held[message.id] = parcel
-        self._lanes_of(route).put(parcel)
-        return None
+    def _give_to_lane(self, draft: dispatch.Draft, route: Route) -> None:
+        lanes = self._lanes_of(route)
+        parcel = Parcel(draft.outgoing, draft.attempt_number, draft.policy, lanes)
+        self._held[parcel.claim] = parcel
+        lanes.put(parcel)
 
     def _lanes_of(self, route: Route) -> RouteLanes:
         lanes = self._lanes.get(route.pk)
@@ -157,18 +136,15 @@ class Run:
             lanes = self._lanes[route.pk] = RouteLanes(route, self._inbox)
         return lanes
 
-    def _turn(self) -> int:
-        """Wait for the lanes, then write all they have in a few statements."""
+    def _turn(self) -> None:
+        """Wait for the lanes and collect all that they have."""
         try:
-            arrived = self._inbox.get(timeout=TURN_SECONDS)
+            self._sort(self._inbox.get(timeout=TURN_SECONDS))
+            while len(self._results) < TURN_SIZE:
+                self._sort(self._inbox.get_nowait())
         except queue.Empty:
             pass
-        else:
-            self._sort(arrived)
-            while not self._inbox.empty() and len(self._results) < TURN_SIZE:
-                self._sort(self._inbox.get())
         self._extend_leases()
-        return self._flush()
 
     def _sort(self, arrived: HandoffRequest | Result) -> None:
         if isinstance(arrived, HandoffRequest):
@@ -183,89 +159,62 @@ class Run:
         """
         if self._requests:
             self._answer_requests()
-        if self._results:
-            ledger.record([self._outcome(result) for result in self._results])
-            self._suppress_dead_addresses()
-        finished, self._results = self._results, []
-        for result in finished:
-            self._forget(result.parcel)
-        return len(finished)
+        finished = self._record_results()
+        if self._unstarted:
+            ledger.release([parcel.claim for parcel in self._unstarted])
+            self._forget(self._unstarted)
+            self._unstarted = []
+        for claim in list(self._open_claims):
+            ledger.release_claim(claim, except_ids=[one[0] for one in self._held])
+            self._open_claims.discard(claim)
+        return finished
 
     def _answer_requests(self) -> None:
-        parcels = [request.parcel for request in self._requests]
-        patience = max(parcel.route.data_timeout_seconds for parcel in parcels)
+        routes = [request.parcel.route for request in self._requests]
+        # The body and its answer may each take that long.
+        patience = timedelta(seconds=2 * max(route.data_timeout_seconds for route in routes))
         granted = ledger.begin_handoff(
-            self._claims_of(parcels), patience=timedelta(seconds=patience)
+            [request.parcel.claim for request in self._requests], patience=patience
         )
         self._handed_off |= granted
         for request in self._requests:
-            request.answer(is_granted=request.parcel.outgoing.id in granted)
+            request.answer(is_granted=request.parcel.claim in granted)
         self._requests = []
 
-    def _outcome(self, result: Result) -> Outcome:
-        policy = self._policies.get(result.parcel.outgoing.id, AmbiguityPolicy.RETRY)
-        return outcome_of(result, policy=policy)
+    def _record_results(self) -> int:
+        finished = self._results
+        if finished:
+            results.record(finished)
+            self._results = []
+            self._forget(result.parcel for result in finished)
+            self._clear_lanes_without_connection(finished)
+        return len(finished)
 
-    def _suppress_dead_addresses(self) -> None:
-        for result in self._results:
-            if names_dead_address(result):
-                outgoing = result.parcel.outgoing
-                suppressions.suppress(
-                    parse_address(outgoing.recipient).suppression_key,
-                    reason=Suppression.Reason.HARD_BOUNCE,
-                    now=timezone.now(),
-                    source=Message(pk=outgoing.id),
-                    note=str(getattr(result.answer, "reply", "")),
-                )
+    def _clear_lanes_without_connection(self, finished: Sequence[Result]) -> None:
+        """Defer what waits for a route that cannot be reached, so that it holds up no other."""
+        for result in finished:
+            if results.is_without_connection(result):
+                waiting = result.parcel.lanes.take_back()
+                ledger.record([results.deferred_with(result, parcel) for parcel in waiting])
+                self._forget(waiting)
 
     def _extend_leases(self) -> None:
         """Keep hold of what waits for a free connection, thrice in the life of a lease."""
         now = time.monotonic()
-        if now - self._extended_at < settings.LEASE_SECONDS / 3:
-            return
-        waiting = [p for key, p in self._held.items() if key not in self._handed_off]
-        ledger.extend_leases(self._claims_of(waiting))
-        self._extended_at = now
+        if now - self._extended_at >= settings.LEASE_SECONDS / 3:
+            ledger.extend_leases([claim for claim in self._held if claim not in self._handed_off])
+            self._extended_at = now
 
-    def _forget(self, parcel: Parcel) -> None:
-        identity = parcel.outgoing.id
-        self._held.pop(identity, None)
-        self._policies.pop(identity, None)
-        self._handed_off.discard(identity)
-
-    @staticmethod
-    def _claims_of(parcels: Iterable[Parcel]) -> list[tuple[UUID, int]]:
-        return [(parcel.outgoing.id, parcel.outgoing.claim) for parcel in parcels]
+    def _forget(self, parcels: Iterable[Parcel]) -> None:
+        for parcel in parcels:
+            self._held.pop(parcel.claim, None)
+            self._handed_off.discard(parcel.claim)
+            parcel.lanes.returned()
 
 
 def deliver_due() -> int:
     """Deliver everything that is due now and return how many tries had a result."""
     run = Run()
-    sweep()
     delivered = run.until_empty(stopping=threading.Event())
     run.wind_down()
     return delivered
-
-
-def sweep() -> None:
-    """Free the messages of silent workers, and end those whose lifetime is over."""
-    ledger.reap()
-    ledger.expire()
-
-
-def _domain_of(message: Message) -> str:
-    return message.sender_address.rpartition("@")[2]
-
-
-def _ending(
-    message: Message, status: Status, reason: str, *, delay: timedelta | None = None
-) -> Outcome:
-    """Return the outcome of a message that was not tried on the wire."""
-    return Outcome(
-        message_id=message.id,
-        claim=message.claim or 0,
-        attempt_number=message.attempt_count,
-        status=status,
-        reason=reason,
-        delay=delay,
-    )

@@ -7,8 +7,17 @@ message of a queue (claim, hand-off, record) is a few statements of its own on P
 """
 
 from sending.ledger.facts import MAX_LAPSES, AttemptFacts, IllegalTransition, Outcome
-from sending.ledger.moves import accept, cancel, expire, reap, release, report, requeue
-from sending.ledger.queue import begin_handoff, claim, extend_leases, record
+from sending.ledger.moves import (
+    accept,
+    cancel,
+    expire,
+    reap,
+    release,
+    release_claim,
+    report,
+    requeue,
+)
+from sending.ledger.queue import begin_handoff, claim, extend_leases, new_claim, record
 from sending.ledger.rows import EVENT_FIELDS, MESSAGE_FIELDS, database_now
 
 __all__ = [
@@ -25,9 +34,11 @@ __all__ = [
     "database_now",
     "expire",
     "extend_leases",
+    "new_claim",
     "reap",
     "record",
     "release",
+    "release_claim",
     "report",
     "requeue",
 ]

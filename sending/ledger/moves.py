@@ -24,6 +24,9 @@ from sending.models import AmbiguityPolicy, Message, Status
 from sending.models.event import TRANSITIONS
 from sending.models.message import WAITING
 
+# A sweep moves no more than this in one transaction; the next one goes on.
+MOVED_AT_ONCE = 10_000
+
 
 def accept(messages: Sequence[Message]) -> None:
     """Store new messages, queued or suppressed, each with the first event of its history."""
@@ -48,6 +51,17 @@ def release(held: Sequence[tuple[UUID, int]]) -> None:
     )
 
 
+def release_claim(claim: int, *, except_ids: Collection[UUID]) -> None:
+    """Give back what was claimed under this number, except the messages that are on their way."""
+    _move(
+        Q(claim=claim, handed_off_at=None) & ~Q(id__in=except_ids),
+        Status.QUEUED,
+        reason="The worker could not go on; it is tried again.",
+        next_attempt_at=Now(),
+        attempt_count=F("attempt_count") - 1,
+    )
+
+
 def reap() -> int:
     """Free the messages whose worker went silent; return how many.
 
@@ -55,22 +69,25 @@ def reap() -> int:
     `MAX_LAPSES` show that the message itself ends its workers. After it, the policy of the key
     decides between another try and waiting as unknown.
     """
-    lapsed = Q(lease_until__lte=Now())
+    lapsed = Q(lease_until__lte=database_now())
+    was_handed_off = Q(handed_off_at__isnull=False)
     is_last = Q(lapse_count__gte=MAX_LAPSES - 1)
-    is_held = Q(api_key__sending_profile__ambiguity_policy=AmbiguityPolicy.HOLD)
+    is_held = was_handed_off & (
+        Q(api_key__sending_profile__ambiguity_policy=AmbiguityPolicy.HOLD) | is_last
+    )
     return (
         _move(
-            lapsed & Q(handed_off_at__isnull=False) & (is_held | is_last),
+            lapsed & is_held,
             Status.UNKNOWN,
             reason="The worker ended after the hand-off; the message may have arrived.",
         )
         + _move(
-            lapsed & Q(handed_off_at=None) & is_last,
+            lapsed & ~was_handed_off & is_last,
             Status.FAILED,
             reason=f"Poison: {MAX_LAPSES} workers ended while they had this message.",
         )
         + _move(
-            lapsed,
+            lapsed & ~is_last & ~is_held,
             Status.QUEUED,
             reason="The worker went silent; it is tried again.",
             next_attempt_at=Now(),
@@ -109,6 +126,7 @@ def requeue(message_ids: Collection[UUID], *, detail: str) -> int:
                     next_attempt_at=Now(),
                     expires_at=Now() + lifetime,
                     attempt_count=0,
+                    lapse_count=0,
                 )
     return moved
 
@@ -157,7 +175,7 @@ def _move(
             Message.objects.select_for_update(of=("self",))
             .filter(condition, status=before)
             .order_by("id")
-            .values_list("id", "attempt_count")
+            .values_list("id", "attempt_count")[:MOVED_AT_ONCE]
         )
         if not rows:
             return 0

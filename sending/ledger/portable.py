@@ -16,7 +16,13 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from sending.ledger.facts import Outcome
-from sending.ledger.rows import REASON_LENGTH, append_changes, database_now, insert_attempts
+from sending.ledger.rows import (
+    REASON_LENGTH,
+    append_changes,
+    database_now,
+    insert_attempts,
+    storable,
+)
 from sending.models import Message, Status
 from sending.models.event import TRANSITIONS
 from sending.models.message import WAITING
@@ -28,7 +34,7 @@ def claim_due(*, limit: int, claim: int, lease: timedelta) -> list[UUID]:
     now = database_now()
     due = list(
         Message.objects.select_for_update()
-        .filter(status__in=WAITING, next_attempt_at__lte=Now())
+        .filter(status__in=WAITING, next_attempt_at__lte=Now(), expires_at__gt=Now())
         .order_by("next_attempt_at")
         .values_list("id", "status", "attempt_count")[:limit]
     )
@@ -50,16 +56,17 @@ def claim_due(*, limit: int, claim: int, lease: timedelta) -> list[UUID]:
 
 
 @transaction.atomic
-def begin_handoff(held: Sequence[tuple[UUID, int]], *, lease: timedelta) -> list[UUID]:
-    """Mark the hand-off of what is still held, and return the ids."""
+def begin_handoff(held: Sequence[tuple[UUID, int]], *, lease: timedelta) -> list[tuple[UUID, int]]:
+    """Mark the hand-off of what is still held, and return that."""
     granted = list(
         Message.objects.select_for_update()
         .filter(held_by(held), status=Status.SENDING, lease_until__gt=Now())
         .order_by("id")
-        .values_list("id", flat=True)
+        .values_list("id", "claim")
     )
-    Message.objects.filter(id__in=granted).update(handed_off_at=Now(), lease_until=Now() + lease)
-    return granted
+    ids = [message_id for message_id, _ in granted]
+    Message.objects.filter(id__in=ids).update(handed_off_at=Now(), lease_until=Now() + lease)
+    return [(message_id, claim) for message_id, claim in granted if claim is not None]
 
 
 def extend_leases(held: Sequence[tuple[UUID, int]], *, lease: timedelta) -> None:
@@ -110,7 +117,7 @@ def _move_by_group(outcomes: Iterable[Outcome]) -> None:
     """Update the rows with one statement for all that end alike; most are simply sent."""
     groups: dict[tuple[Status, str, timedelta | None], list[UUID]] = defaultdict(list)
     for row in outcomes:
-        reason = "" if row.status == Status.SENT else row.reason[:REASON_LENGTH]
+        reason = "" if row.status == Status.SENT else storable(row.reason)[:REASON_LENGTH]
         groups[row.status, reason, row.delay].append(row.message_id)
     for (status, reason, delay), ids in groups.items():
         Message.objects.filter(id__in=ids).update(

@@ -16,7 +16,7 @@ import psycopg
 from django.db import connection
 
 from sending.ledger.facts import Outcome
-from sending.ledger.rows import ATTEMPT_FIELDS, DETAIL_LENGTH, REASON_LENGTH, attempt_rows
+from sending.ledger.rows import ATTEMPT_FIELDS, DETAIL_LENGTH, REASON_LENGTH, attempt_rows, storable
 from sending.models import Status
 from sending.models.event import TRANSITIONS
 
@@ -24,6 +24,7 @@ CLAIM = """
 WITH due AS (
     SELECT id, status FROM sending_message
     WHERE status IN ('queued', 'deferred') AND next_attempt_at <= statement_timestamp()
+        AND expires_at > statement_timestamp()
     ORDER BY next_attempt_at
     LIMIT %s
     FOR UPDATE SKIP LOCKED
@@ -58,7 +59,7 @@ UPDATE sending_message AS message
 SET handed_off_at = statement_timestamp(),
     lease_until = statement_timestamp() + make_interval(secs => %s)
 FROM held WHERE message.id = held.id AND message.id = ANY(%s::uuid[])
-RETURNING message.id
+RETURNING message.id, message.claim
 """
 
 RECORD = """
@@ -101,14 +102,15 @@ SETTLES_UNKNOWN = sorted(TRANSITIONS[Status.UNKNOWN] & TRANSITIONS[Status.SENDIN
 
 def claim_due(*, limit: int, claim: int, lease: timedelta) -> list[UUID]:
     """Move up to `limit` due messages to ``sending`` and return their ids."""
-    return _ids(CLAIM, [limit, claim, lease.total_seconds()])
+    return [row[0] for row in _execute(CLAIM, [limit, claim, lease.total_seconds()])]
 
 
-def begin_handoff(held: Sequence[tuple[UUID, int]], *, lease: timedelta) -> list[UUID]:
-    """Mark the hand-off of what is still held, and return the ids."""
+def begin_handoff(held: Sequence[tuple[UUID, int]], *, lease: timedelta) -> list[tuple[UUID, int]]:
+    """Mark the hand-off of what is still held, and return that."""
     ids = _id_list(message_id for message_id, _ in held)
     rows = json.dumps([{"id": str(message_id), "claim": claim} for message_id, claim in held])
-    return _ids(HANDOFF, [rows, ids, lease.total_seconds(), ids])
+    granted = _execute(HANDOFF, [rows, ids, lease.total_seconds(), ids])
+    return [(message_id, claim) for message_id, claim in granted]
 
 
 def record(outcomes: Sequence[Outcome]) -> None:
@@ -117,13 +119,13 @@ def record(outcomes: Sequence[Outcome]) -> None:
     rows = json.dumps([_outcome_row(row) for row in outcomes])
     attempts = json.dumps(
         [dict(zip(ATTEMPT_FIELDS, row, strict=True)) for row in attempt_rows(outcomes)],
-        default=str,
+        default=str,  # ids and times
     )
     _execute(RECORD, [rows, ids, SETTLES_UNKNOWN, ids, attempts])
 
 
 def _outcome_row(row: Outcome) -> dict[str, Any]:
-    reason = row.reason.replace("\0", "")  # a server may say it, PostgreSQL cannot store it
+    reason = storable(row.reason)
     return {
         "id": str(row.message_id),
         "claim": row.claim,
@@ -137,10 +139,6 @@ def _outcome_row(row: Outcome) -> dict[str, Any]:
 
 def _id_list(ids: Iterable[UUID]) -> str:
     return "{" + ",".join(map(str, ids)) + "}"
-
-
-def _ids(statement: str, parameters: list[Any]) -> list[UUID]:
-    return [row[0] for row in _execute(statement, parameters)]
 
 
 def _execute(statement: str, parameters: list[Any]) -> list[tuple[Any, ...]]:

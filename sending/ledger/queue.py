@@ -29,20 +29,26 @@ def lease() -> timedelta:
     return timedelta(seconds=settings.LEASE_SECONDS)
 
 
-def claim(*, limit: int) -> list[Message]:
+def new_claim() -> int:
+    """Return a number that no other claim has: 63 random bits."""
+    return secrets.randbits(63)
+
+
+def claim(*, limit: int, claim: int | None = None) -> list[Message]:
     """Take hold of up to `limit` due messages for `LEASE_SECONDS` and return them.
 
-    No message is ever returned to two callers. The number of the claim, 63 random bits, is in
-    each message; with the id it proves the hold. The oldest come first.
+    No message is ever returned to two callers. `claim`, else a new number, is in each message;
+    with the id it proves the hold. The oldest come first.
     """
-    ids = _engine().claim_due(limit=limit, claim=secrets.randbits(63), lease=lease())
+    number = new_claim() if claim is None else claim
+    ids = _engine().claim_due(limit=limit, claim=number, lease=lease())
     return list(Message.objects.filter(id__in=ids).order_by("id")) if ids else []
 
 
-def begin_handoff(held: Held, *, patience: timedelta) -> set[UUID]:
-    """Mark that the bodies of these (id, claim) go out now; return the ids that may.
+def begin_handoff(held: Held, *, patience: timedelta) -> set[tuple[UUID, int]]:
+    """Mark that the bodies of these (id, claim) go out now; return those that may.
 
-    An id that is missing from the answer belongs to somebody else by now. The lease is extended
+    One that is missing from the answer belongs to somebody else by now. The lease is extended
     to the `patience` of the transport, so that nobody else acts before the answer can be there.
     """
     if not held:

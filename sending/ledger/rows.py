@@ -114,7 +114,7 @@ def insert_messages(messages: Iterable[Message]) -> None:
 def append_changes(changes: Iterable[Change]) -> None:
     """Append an event for each change of status."""
     rows = [
-        (message_id, after, before, after, at, number, detail[:DETAIL_LENGTH])
+        (message_id, after, before, after, at, number, storable(detail)[:DETAIL_LENGTH])
         for message_id, before, after, at, number, detail in changes
     ]
     bulk.insert(Event, fields=EVENT_FIELDS, rows=rows)
@@ -133,6 +133,11 @@ def insert_attempts(outcomes: Iterable[Outcome]) -> None:
     bulk.insert(Attempt, fields=ATTEMPT_FIELDS, rows=attempt_rows(outcomes))
 
 
+def storable(text: str) -> str:
+    """Return what a server said without what PostgreSQL cannot store: NUL and half characters."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
 def attempt_rows(outcomes: Iterable[Outcome]) -> list[tuple[Any, ...]]:
     """Return a row of `ATTEMPT_FIELDS` for each outcome with a try on the wire."""
     return [
@@ -146,9 +151,9 @@ def attempt_rows(outcomes: Iterable[Outcome]) -> list[tuple[Any, ...]]:
             str(outcome.status),
             str(facts.kind),
             facts.reply.code,
-            facts.reply.enhanced[:12],
-            facts.reply.text.replace("\0", "")[:1000],
-            facts.transport_id[:255],
+            storable(facts.reply.enhanced)[:12],
+            storable(facts.reply.text)[:1000],
+            storable(facts.transport_id)[:255],
         )
         for outcome in outcomes
         if (facts := outcome.attempt) is not None

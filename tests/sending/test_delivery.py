@@ -16,8 +16,8 @@ from django.utils import timezone
 from apikeys.models import ApiKey
 from sending import delivery, ledger
 from sending.commands import accept_batch, accept_message, cancel, resend
-from sending.delivery import Deliverer, deliver_due
-from sending.models import Message, Route, SendingProfile, Status, Suppression
+from sending.delivery import Deliverer, deliver_due, dispatch, run
+from sending.models import Attempt, Message, Route, SendingProfile, Status, Suppression
 from sending.suppressions import suppress
 from tests.factories.sending import RouteFactory, SendingProfileFactory, TemplateFactory
 from tests.sink import Sink, free_port
@@ -295,3 +295,109 @@ def test_the_bell_wakes_a_deliverer_and_delivers_by_itself_where_there_is_none(
             wait_for(lambda: sink.recipients == [ANN, BOB])
         finally:
             delivery.stop()
+
+
+def test_a_defect_in_making_one_mail_holds_up_no_other(
+    key: ApiKey, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept_batch(key=key, recipients=[ANN, BOB])
+    assemble = dispatch.assemble
+
+    def broken_for_ann(message: Message, **kwargs: Any) -> Any:
+        if message.recipient == ANN:
+            raise ZeroDivisionError("a defect")
+        return assemble(message, **kwargs)
+
+    monkeypatch.setattr(dispatch, "assemble", broken_for_ann)
+    deliver_due()
+    assert sink.recipients == [BOB]
+    waiting = Message.objects.get(recipient=ANN)
+    assert waiting.status == Status.DEFERRED
+    assert "a defect" in waiting.reason
+
+
+def test_a_route_that_is_deleted_under_way_loses_no_result(
+    key: ApiKey, sink: Sink, deliverer: Deliverer
+) -> None:
+    sink.delay_seconds = 0.5
+    accept_message(key=key, recipient=ANN)
+    wait_for(lambda: Message.objects.filter(handed_off_at__isnull=False).exists())
+    Route.objects.all().delete()
+    wait_for(lambda: Message.objects.get().status == Status.SENT)
+    RouteFactory.create(port=sink.port, is_default=True)
+    accept_message(key=key, recipient=BOB)
+    wait_for(lambda: sink.recipients == [ANN, BOB])
+
+
+def test_a_message_does_not_wait_behind_a_busy_connection(
+    key: ApiKey, sink: Sink, deliverer: Deliverer
+) -> None:
+    sink.delay_seconds = 1.5
+    accept_message(key=key, recipient=ANN)
+    wait_for(lambda: Message.objects.filter(handed_off_at__isnull=False).exists())
+    accept_message(key=key, recipient=BOB)
+    wait_for(lambda: Message.objects.filter(handed_off_at__isnull=False).count() == 2, seconds=1)
+
+
+def test_what_a_dead_worker_held_is_freed_while_this_one_is_busy(
+    key: ApiKey, sink: Sink, deliverer: Deliverer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "SWEEP_LEASES_SECONDS", 0.2)
+    accept_message(key=key, recipient=ANN)
+    wait_for(lambda: sink.recipients == [ANN])
+    sink.delay_seconds = 3
+    accept_message(key=key, recipient=BOB)
+    wait_for(lambda: Message.objects.filter(status=Status.SENDING).exists())
+    Message.objects.filter(recipient=ANN).update(
+        status=Status.SENDING, claim=1, lease_until=Now() - timedelta(seconds=1), handed_off_at=None
+    )
+    wait_for(lambda: Message.objects.get(recipient=ANN).claim != 1, seconds=2)
+
+
+def test_an_overdue_message_is_not_sent_any_more(key: ApiKey, sink: Sink) -> None:
+    accept_message(key=key, recipient=ANN)
+    Message.objects.update(expires_at=Now() - timedelta(seconds=1))
+    deliver_due()
+    assert sink.envelopes == []
+    assert Message.objects.get().status == Status.EXPIRED
+
+
+def test_an_older_parcel_of_a_message_claimed_anew_is_not_let_go(key: ApiKey, sink: Sink) -> None:
+    accept_message(key=key, recipient=ANN)
+    (stale,) = ledger.claim(limit=1)
+    Message.objects.update(lease_until=Now() - timedelta(seconds=1))
+    ledger.reap()
+    (fresh,) = ledger.claim(limit=1)
+    held = [(stale.id, stale.claim or 0), (fresh.id, fresh.claim or 0)]
+    assert ledger.begin_handoff(held, patience=timedelta(seconds=5)) == {held[1]}
+
+
+def test_a_backend_that_breaks_after_the_handoff_is_held_where_the_key_asks_for_it(
+    key: ApiKey, sink: Sink
+) -> None:
+    SendingProfile.objects.update(ambiguity_policy="hold")
+    Route.objects.update(
+        kind=Route.Kind.ANYMAIL, backend="tests.broken_backend.SendsThenBreaks", options="{}"
+    )
+    accept_message(key=key, recipient=ANN)
+    deliver_due()
+    assert Message.objects.get().status == Status.UNKNOWN
+
+
+def test_what_waits_for_a_dead_route_is_deferred_with_the_first_that_failed(
+    key: ApiKey, sink: Sink
+) -> None:
+    Route.objects.update(port=free_port(), connections=1)
+    accept_batch(key=key, recipients=[f"r{number}@recipient.example" for number in range(30)])
+    deliver_due()
+    assert set(Message.objects.values_list("status", flat=True)) == {Status.DEFERRED}
+    assert Attempt.objects.count() < 30
+    assert "cannot be used" in "".join(Message.objects.values_list("reason", flat=True))
+
+
+def test_a_suppressed_recipient_is_not_sent_to_again_by_hand(key: ApiKey, sink: Sink) -> None:
+    sink.replies[ANN] = "550 5.1.1 No such user"
+    message = accept_message(key=key, recipient=ANN)
+    deliver_due()
+    assert resend([message.id], by="admin") == 0
+    assert Message.objects.get().status == Status.BOUNCED

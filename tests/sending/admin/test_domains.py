@@ -21,6 +21,11 @@ pytestmark = pytest.mark.django_db
 LIST = "/admin/sending/senderdomain/"
 
 
+@pytest.fixture(autouse=True)
+def public_name(settings) -> None:
+    settings.PUBLIC_URL = "https://mail.shop.example"
+
+
 @pytest.fixture
 def name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
     """Let this machine's resolver ask a name server of the test."""
@@ -139,3 +144,19 @@ def test_machine_without_name_servers_makes_findings_not_an_error(
     admin_client.post(page(domain, "check-dns"))
     domain.refresh_from_db()
     assert {finding["state"] for finding in domain.findings} == {"lookup failed"}
+
+
+def test_record_with_a_placeholder_is_explained_and_cannot_be_copied(
+    admin_client: Client, settings
+) -> None:
+    settings.PUBLIC_URL = "http://127.0.0.1:8000"
+    domain = create_domain(domain="shop.example")
+    shown = admin_client.get(page(domain)).content.decode()
+    assert "127.0.0.1" not in shown
+    assert "v=spf1 &lt;the public name or address of this server&gt; ~all" in shown
+    assert "neither EHLO_NAME nor PUBLIC_URL holds" in shown
+    assert 'value="v=spf1' not in shown
+    settings.EHLO_NAME = "mail.shop.example"
+    assert (
+        'value="v=spf1 a:mail.shop.example ~all"' in admin_client.get(page(domain)).content.decode()
+    )

@@ -10,7 +10,12 @@ from django.test import Client
 from apikeys.models import ApiKey
 from sending.models import SendingProfile
 from tests.factories.apikeys import ApiKeyFactory
-from tests.factories.sending import SenderDomainFactory, SendingProfileFactory, TemplateFactory
+from tests.factories.sending import (
+    RouteFactory,
+    SenderDomainFactory,
+    SendingProfileFactory,
+    TemplateFactory,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -112,3 +117,28 @@ def test_list_says_what_each_key_sends_at_a_constant_cost(
         shown = admin_client.get(LIST).content.decode()
     assert "shop@sender.example" in shown
     assert "none: sends nothing" in shown
+
+
+def test_new_key_is_told_what_it_lacks_before_it_can_send(admin_client: Client) -> None:
+    asked = form(sender_address="")
+    shown = admin_client.post(f"{LIST}add/", asked, follow=True).content.decode()
+    assert "Still missing before the key can send" in shown
+    assert all(lack in shown for lack in ("No template:", "No sender:", "No route:"))
+
+
+def test_new_key_that_lacks_only_its_enabled_template_is_told_that(admin_client: Client) -> None:
+    RouteFactory.create(is_default=True)
+    template = TemplateFactory.create(name="Order", is_active=False)
+    asked = form(template=template.pk)
+    shown = admin_client.post(f"{LIST}add/", asked, follow=True).content.decode()
+    assert "The template Order is disabled" in shown
+    assert "No sender:" not in shown
+    assert "No route:" not in shown
+
+
+def test_new_key_that_can_send_is_told_nothing_more(admin_client: Client) -> None:
+    RouteFactory.create(is_default=True)
+    asked = form(template=TemplateFactory.create().pk)
+    shown = admin_client.post(f"{LIST}add/", asked, follow=True).content.decode()
+    assert "Still missing" not in shown
+    assert "Send a first message:" in shown

@@ -20,6 +20,7 @@ from tests.factories.sending import (
     EventFactory,
     MessageFactory,
     SendingProfileFactory,
+    SuppressionFactory,
 )
 
 pytestmark = pytest.mark.django_db
@@ -267,3 +268,44 @@ def test_page_of_an_unknown_message_is_not_an_error_of_ours(admin_client: Client
     for identity in (str(new_message_id()), "nonsense"):
         assert admin_client.get(f"{LIST}{identity}/change/").status_code in (302, 404)
         assert admin_client.get(f"{LIST}{identity}/cancel/").status_code in (403, 404)
+
+
+@pytest.mark.parametrize("rule", ["ann@recipient.example", "@recipient.example"])
+def test_suppressed_recipient_is_not_sent_to_again_but_explained(
+    admin_client: Client, profile: SendingProfile, rule: str
+) -> None:
+    order = SuppressionFactory.create(address=rule, reason="bounced")
+    message = MessageFactory.create(
+        profile=profile, status=Status.BOUNCED, recipient="Ann@recipient.example"
+    )
+    for act in (admin_client.get, admin_client.post):
+        shown = act(page(message, "send-again"), follow=True).content.decode()
+        assert "ann@recipient.example is suppressed because it has bounced before" in shown
+        assert f'href="/admin/sending/suppression/{order.pk}/change/">lift that first</a>' in shown
+    message.refresh_from_db()
+    assert message.status == Status.BOUNCED
+    assert not LogEntry.objects.exists()
+
+    admin_client.post(f"/admin/sending/suppression/{order.pk}/lift/")
+    admin_client.post(page(message, "send-again"))
+    message.refresh_from_db()
+    assert message.status == Status.QUEUED
+
+
+def test_suppressed_recipients_are_left_out_of_what_is_sent_again(
+    admin_client: Client, profile: SendingProfile
+) -> None:
+    SuppressionFactory.create(address="gone@recipient.example", reason="bounced")
+    free = MessageFactory.create(profile=profile, status=Status.FAILED)
+    gone = MessageFactory.create(
+        profile=profile, status=Status.BOUNCED, recipient="gone@recipient.example"
+    )
+    chosen = {"action": "send_selected_again", "_selected_action": [str(free.pk), str(gone.pk)]}
+    asked = admin_client.post(LIST, chosen).content.decode()
+    assert "1 of the selected messages can be sent again" in asked
+    assert "gone@recipient.example is suppressed" in asked
+
+    done = admin_client.post(LIST, {**chosen, "confirmed": "yes"}, follow=True)
+    assert "gone@recipient.example is suppressed" in done.content.decode()
+    statuses = dict(Message.objects.values_list("pk", "status"))
+    assert statuses == {free.pk: Status.QUEUED, gone.pk: Status.BOUNCED}

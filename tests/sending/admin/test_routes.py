@@ -135,3 +135,32 @@ def test_who_may_only_look_sees_no_secret_and_checks_nothing() -> None:
     assert "hunter2secret" not in shown.content.decode()
     assert client.post(page(route, "check")).status_code == 403
     assert client.post(page(route), form()).status_code == 403
+
+
+def test_replaced_default_is_named(admin_client: Client) -> None:
+    RouteFactory.create(name="Old relay", is_default=True)
+    response = admin_client.post(f"{LIST}add/", form(is_default="on"), follow=True)
+    shown = response.content.decode()
+    assert "Relay is the default route now, instead of Old relay." in shown
+    assert "no active default route" not in shown
+
+
+@pytest.mark.parametrize("switched_off", [{"is_active": ""}, {"is_default": ""}])
+def test_switching_off_the_last_way_out_is_warned_of(
+    admin_client: Client, switched_off: dict[str, str]
+) -> None:
+    route = RouteFactory.create(name="Relay", is_default=True)
+    kept = form(is_default="on")
+    shown = admin_client.post(page(route), kept, follow=True).content.decode()
+    assert "no active default route" not in shown
+    shown = admin_client.post(page(route), {**kept, **switched_off}, follow=True).content.decode()
+    assert "There is no active default route now" in shown
+
+
+def test_deleting_the_last_way_out_is_warned_of(admin_client: Client) -> None:
+    route, other = RouteFactory.create(is_default=True), RouteFactory.create()
+    shown = admin_client.post(page(other, "delete"), {"post": "yes"}, follow=True)
+    assert "no active default route" not in shown.content.decode()
+    chosen = {"action": "delete_selected", "_selected_action": [route.pk], "post": "yes"}
+    shown = admin_client.post(LIST, chosen, follow=True)
+    assert "There is no active default route now" in shown.content.decode()

@@ -73,8 +73,11 @@ def test_form_shows_the_wording_that_is_sent(admin_client: Client) -> None:
 def test_template_error_stands_at_its_field_with_line_and_column(admin_client: Client) -> None:
     response = admin_client.post(f"{LIST}add/", form(html="<p>\n {{ if }}</p>"))
     errors = response.context["adminform"].form.errors
-    assert list(errors) == ["html"]
     assert errors["html"][0].startswith("Line 2, column ")
+    # The same stands at the top of the page, where it is seen.
+    assert errors["__all__"] == [f"HTML: {errors['html'][0]}"]
+    assert list(errors) == ["html", "__all__"]
+    assert "HTML: Line 2, column " in response.content.decode()
     assert not Template.objects.exists()
 
 

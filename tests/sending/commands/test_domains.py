@@ -161,3 +161,42 @@ def test_new_key_has_a_new_selector_and_stops_signing_until_it_is_published(
     assert not renewed.is_dkim_active
     assert not is_dkim_published(renewed)
     assert rotate_dkim_key(domain=renewed).dkim_selector == "bm3"
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "10.1.2.3", "192.168.0.9", "100.64.1.1", "[::1]", "[fd00::1]", "localhost", "web"]
+    + ["mail.internal"],
+)
+def test_host_that_nobody_outside_can_reach_stands_in_no_record(
+    domain: SenderDomain, settings, host: str
+) -> None:
+    settings.EHLO_NAME, settings.PUBLIC_URL = host, f"http://{host}:8000"
+    records = {record.purpose: record for record in needed_records(domain)}
+    lacking = {purpose for purpose, record in records.items() if not record.is_whole}
+    assert lacking == {"SPF", "Return-path SPF", "Return-path MX"}
+    assert not any(host.strip("[]") in record.value for record in records.values())
+    assert "<the public name or address of this server>" in records["SPF"].value
+
+
+def test_public_name_is_taken_from_the_setting_that_has_one(domain: SenderDomain, settings) -> None:
+    settings.EHLO_NAME = "localhost"
+    assert needed_records(domain)[0].value == "v=spf1 a:mail.shop.example ~all"
+    settings.EHLO_NAME = "[IPv6:2001:db8::5]"
+    assert needed_records(domain)[0].value == "v=spf1 ip6:2001:db8::5 ~all"
+
+
+def test_mx_record_never_holds_an_address(domain: SenderDomain, settings) -> None:
+    settings.PUBLIC_URL = "http://203.0.113.9:8000"
+    records = {record.purpose: record for record in needed_records(domain)}
+    assert records["SPF"].is_whole
+    assert records["Return-path MX"].value == "10 <the public name of this server>"
+
+
+def test_what_cannot_be_compared_is_neither_found_nor_wrong(
+    domain: SenderDomain, name_server: NameServer, settings
+) -> None:
+    settings.PUBLIC_URL = "http://127.0.0.1:8000"
+    name_server.publish("shop.example", "TXT", "v=spf1 a:mail.shop.example ~all")
+    found = states(domain, name_server)
+    assert (found["SPF"], found["Return-path SPF"]) == (State.UNKNOWN, State.MISSING)

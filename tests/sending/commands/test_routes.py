@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 def test_new_default_takes_over_from_the_one_before() -> None:
     before = RouteFactory.create(is_default=True)
     after = RouteFactory.build(is_default=True)
-    save_route(route=after)
+    assert save_route(route=after) == before
     assert list(Route.objects.filter(is_default=True)) == [after]
     before.refresh_from_db()
     assert not before.is_default
@@ -24,7 +24,7 @@ def test_new_default_takes_over_from_the_one_before() -> None:
 
 def test_default_that_is_saved_again_stays_it() -> None:
     route = RouteFactory.create(is_default=True)
-    save_route(route=route)
+    assert save_route(route=route) is None
     assert Route.objects.get().is_default
 
 

@@ -1,0 +1,103 @@
+"""Make claimed messages ready for a lane, or say why they cannot go out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sending.delivery.assembly import assemble
+from sending.errors import SendingError
+from sending.ledger import Outcome
+from sending.models import (
+    AmbiguityPolicy,
+    Message,
+    Route,
+    SenderDomain,
+    SendingProfile,
+    Status,
+    TemplateVersion,
+)
+from sending.outgoing import Outgoing
+from sending.routes import default_route, own_route
+
+log = logging.getLogger(__name__)
+
+NO_ROUTE_DELAY = timedelta(minutes=1)
+DEFECT_DELAY = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A finished mail, and what its sender wants to happen when its answer is lost."""
+
+    outgoing: Outgoing
+    attempt_number: int
+    policy: str
+
+
+def prepare(messages: Sequence[Message]) -> Iterator[tuple[Draft, Route] | Outcome]:
+    """Yield for each message its mail and its route, or the outcome of one that cannot go.
+
+    What the messages share is read in four queries. One message's failure is its own.
+    """
+    profiles = SendingProfile.objects.select_related("route").in_bulk(
+        {message.api_key_id for message in messages}
+    )
+    versions = TemplateVersion.objects.in_bulk(
+        {message.template_version_id for message in messages}
+    )
+    domains = {
+        row.domain: row
+        for row in SenderDomain.objects.filter(
+            domain__in={_domain_of(message) for message in messages}, is_active=True
+        )
+    }
+    default = default_route()
+    for message in messages:
+        profile = profiles.get(message.api_key_id)
+        route = (own_route(profile) if profile else None) or default
+        if route is None:
+            yield ending(
+                message,
+                Status.DEFERRED,
+                "No route out is configured: add a default route in the dashboard.",
+                delay=NO_ROUTE_DELAY,
+            )
+            continue
+        message.template_version = versions.get(message.template_version_id)
+        policy = profile.ambiguity_policy if profile else AmbiguityPolicy.RETRY
+        made = _make(message, domains.get(_domain_of(message)), policy)
+        yield made if isinstance(made, Outcome) else (made, route)
+
+
+def _make(message: Message, domain: SenderDomain | None, policy: str) -> Draft | Outcome:
+    try:
+        outgoing = assemble(message, domain=domain)
+    except (SendingError, ValueError) as error:  # ValueError: a header that cannot be written
+        return ending(message, Status.FAILED, f"The mail cannot be made: {error}")
+    except Exception as error:
+        # A defect of ours or of a step; the mail waits for its repair and holds up no other.
+        log.exception("Message %s could not be made", message.id)
+        reason = f"The mail could not be made because of a defect: {error!r}"
+        return ending(message, Status.DEFERRED, reason, delay=DEFECT_DELAY)
+    return Draft(outgoing, message.attempt_count, policy)
+
+
+def _domain_of(message: Message) -> str:
+    return message.sender_address.rpartition("@")[2]
+
+
+def ending(
+    message: Message, status: Status, reason: str, *, delay: timedelta | None = None
+) -> Outcome:
+    """Return the outcome of a message that was not tried on the wire."""
+    return Outcome(
+        message_id=message.id,
+        claim=message.claim or 0,
+        attempt_number=message.attempt_count,
+        status=status,
+        reason=reason,
+        delay=delay,
+    )
