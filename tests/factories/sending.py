@@ -172,7 +172,7 @@ class EventFactory(DjangoModelFactory):
     @classmethod
     def _create(cls, model_class: type[Event], *args: Any, **fields: Any) -> Event:
         # The log is append-only: its rows are inserted, never saved.
-        return model_class.objects.bulk_create([model_class(*args, **fields)])[0]
+        return model_class.objects.bulk_create([model_class(**fields)])[0]
 
 
 class SuppressionFactory(DjangoModelFactory):

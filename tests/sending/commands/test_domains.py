@@ -165,8 +165,7 @@ def test_new_key_has_a_new_selector_and_stops_signing_until_it_is_published(
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "10.1.2.3", "192.168.0.9", "100.64.1.1", "[::1]", "[fd00::1]", "localhost", "web"]
-    + ["mail.internal"],
+    ["127.0.0.1", "10.1.2.3", "100.64.1.1", "[::1]", "[fd00::1]", "localhost", "web", "a.internal"],
 )
 def test_host_that_nobody_outside_can_reach_stands_in_no_record(
     domain: SenderDomain, settings, host: str
