@@ -1,7 +1,7 @@
 """Find out which API key a request comes with.
 
-Every request reads the key from the database, so a revoked key is refused at once in every
-process. A key is checked before its address is blamed: somebody who tries keys from a shared
+A key is remembered for half a second (`apikeys.recent`), so a revoked one is refused within a
+second in every process. A key is checked before its address is blamed: somebody who tries keys from a shared
 address cannot lock out a neighbour whose key is good.
 """
 

@@ -25,6 +25,10 @@ class Scope(models.TextChoices):
     MANAGE = "manage", "Manage templates, suppressions and webhooks"
 
 
+# What can be chosen for a new key. The other scopes are valid, but nothing asks for them yet.
+OFFERED_SCOPES = (Scope.SEND,)
+
+
 def default_scopes() -> list[str]:
     """Return the scopes of a key that was created without saying more."""
     return [Scope.SEND.value]

@@ -17,6 +17,21 @@ from dns.rdtypes.ANY.TXT import TXT
 from sending.models import SenderDomain
 
 TIMEOUT_SECONDS = 3
+# What nobody outside can reach. Python's `is_private` would take more, such as 203.0.113.0/24.
+INNER_NETWORKS = [
+    ipaddress.ip_network(network)
+    for network in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+        *("172.16.0.0/12", "192.168.0.0/16", "::/127", "fc00::/7", "fe80::/10"),
+    )
+]
+INNER_DOMAINS = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
+PLACEHOLDER = "the public name or address of this server"
+PLACEHOLDER_NAME = "the public name of this server"
+NOT_WHOLE = (
+    "It cannot be written out here, because neither EHLO_NAME nor PUBLIC_URL holds {}. Set "
+    "EHLO_NAME and restart, or put it in yourself."
+)
 
 
 class State(StrEnum):
@@ -27,17 +42,22 @@ class State(StrEnum):
     DIFFERENT = "different"
     SEVERAL = "several"
     FAILED = "lookup failed"
+    UNKNOWN = "not compared"
 
 
 @dataclass(frozen=True, slots=True)
 class DnsRecord:
-    """One record to be published; `purpose` says in a word what for."""
+    """One record to be published; `purpose` says in a word what for.
+
+    The value of one that is not `is_whole` has a placeholder in angle brackets.
+    """
 
     purpose: str
     name: str
     type: str
     value: str
     note: str = ""
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +75,22 @@ class RecordFinding:
         return asdict(self) | {"state": str(self.state), "seen": list(self.seen)}
 
 
+def is_public(host: str) -> bool:
+    """Tell whether a host name or address can mean this server to the rest of the world."""
+    address = _address(host)
+    if address is not None:
+        return not any(address in network for network in INNER_NETWORKS)
+    name = host.lower().rstrip(".")
+    return "." in name and not name.endswith(INNER_DOMAINS)
+
+
 def records_of(domain: SenderDomain, *, host: str) -> list[DnsRecord]:
-    """Return the records for a domain whose mail leaves through `host`."""
-    spf = f"v=spf1 {_mechanism(host)} ~all"
+    """Return the records for a domain whose mail leaves through `host`; empty: not known."""
     records = [
-        DnsRecord(
+        _spf(
             "SPF",
             domain.domain,
-            "TXT",
-            spf,
+            host,
             "Allows this server to send. Mail that leaves through a relay or provider needs the "
             "include: that it names instead. There can be one SPF record only.",
         ),
@@ -85,30 +112,44 @@ def records_of(domain: SenderDomain, *, host: str) -> list[DnsRecord]:
     ]
     if domain.return_path_domain:
         records += [
-            DnsRecord(
-                "Return-path MX",
-                domain.return_path_domain,
-                "MX",
-                f"10 {host}.",
-                "Brings bounces back here.",
-            ),
-            DnsRecord(
+            _mx(domain.return_path_domain, host),
+            _spf(
                 "Return-path SPF",
                 domain.return_path_domain,
-                "TXT",
-                spf,
+                host,
                 "Receivers look for SPF at the domain that bounces go to.",
             ),
         ]
     return records
 
 
+def _spf(purpose: str, name: str, host: str, note: str) -> DnsRecord:
+    if host:
+        return DnsRecord(purpose, name, "TXT", f"v=spf1 {_mechanism(host)} ~all", note)
+    note = f"{note} {NOT_WHOLE.format(PLACEHOLDER)} A name stands after a:, an address after ip4:."
+    return DnsRecord(purpose, name, "TXT", f"v=spf1 <{PLACEHOLDER}> ~all", note, is_whole=False)
+
+
+def _mx(name: str, host: str) -> DnsRecord:
+    note = "Brings bounces back here."
+    # The exchange is a name, never an address (RFC 1035 section 3.3.9).
+    if host and _address(host) is None:
+        return DnsRecord("Return-path MX", name, "MX", f"10 {host}.", note)
+    note = f"{note} {NOT_WHOLE.format(PLACEHOLDER_NAME)}"
+    return DnsRecord("Return-path MX", name, "MX", f"10 <{PLACEHOLDER_NAME}>", note, is_whole=False)
+
+
 def _mechanism(host: str) -> str:
     """Return the SPF mechanism that names a host (RFC 7208 sections 5.3 and 5.6)."""
+    address = _address(host)
+    return f"a:{host}" if address is None else f"ip{address.version}:{address}"
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return f"ip{ipaddress.ip_address(host).version}:{host}"
+        return ipaddress.ip_address(host)
     except ValueError:
-        return f"a:{host}"
+        return None
 
 
 def check(
@@ -164,6 +205,12 @@ def _judge(record: DnsRecord, seen: Sequence[str]) -> tuple[State, str]:
             State.SEVERAL,
             f"{len(seen)} records are published where there may be one only; receivers ignore "
             "them all. Join them into one.",
+        )
+    if not record.is_whole:
+        return (
+            State.UNKNOWN,
+            "A record is published. Whether it names this server cannot be told before "
+            "EHLO_NAME holds its public name.",
         )
     if any(judge.fits(text, record.value) for text in seen):
         return State.FOUND, "Published."

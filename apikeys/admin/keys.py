@@ -152,8 +152,16 @@ class ApiKeyAdmin(ModelAdmin):
             "secret": request.session.pop(_session_name(key), None),
             "send_url": f"{settings.PUBLIC_URL}/api/batch_mail/api/send",
             "example_body": EXAMPLE_BODY,
+            "missing": self.what_is_missing(key),
         }
         return self._page(request, "apikeys/secret.html", key, title="API key", **context)
+
+    def what_is_missing(self, key: ApiKey) -> list[str]:
+        """Return a sentence for each thing that the key needs before it can do its work.
+
+        A key by itself needs nothing; what builds on keys knows better and overrides this.
+        """
+        return []
 
     def _keep_for_display(self, request: HttpRequest, key: ApiKey, *, secret: str) -> None:
         request.session[_session_name(key)] = secret

@@ -24,6 +24,7 @@ COLORS = {
     State.DIFFERENT: "warning",
     State.SEVERAL: "danger",
     State.FAILED: "warning",
+    State.UNKNOWN: "warning",
 }
 
 

@@ -17,8 +17,9 @@ from apikeys.admin import ApiKeyAdmin
 from apikeys.models import ApiKey
 from sending.addresses import InvalidAddress, parse_address
 from sending.errors import TemplateSyntaxError
-from sending.models import SendingProfile
+from sending.models import SendingProfile, Template
 from sending.rendering import Target, compile_source
+from sending.routes import route_of
 
 
 class AddressField(forms.CharField):
@@ -183,6 +184,28 @@ class SendingKeyAdmin(ApiKeyAdmin):
         """Show the sender of a request that names none."""
         profile = getattr(key, "sending_profile", None)
         return profile.sender_address if profile else ""
+
+    def what_is_missing(self, key: ApiKey) -> list[str]:
+        """Name the template, the sender and the route as far as there is none."""
+        profile: SendingProfile = getattr(key, "sending_profile", None) or SendingProfile()
+        missing = _lacks_of_template(profile.template)
+        if not profile.sender_address:
+            missing.append(
+                "No sender: give the key a sender address, or name an addresser in every request."
+            )
+        if route_of(profile) is None:
+            missing.append("No route: add a default route, or choose an active one for the key.")
+        return missing
+
+
+def _lacks_of_template(template: Template | None) -> list[str]:
+    if template is None:
+        return ["No template: choose on the page of the key what it sends."]
+    if template.current_version_id is None:
+        return [f"The template {template} has no wording yet: write one."]
+    if not template.is_active:
+        return [f"The template {template} is disabled: enable it, or choose another."]
+    return []
 
 
 def _address(text: str) -> str:

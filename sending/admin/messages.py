@@ -20,6 +20,7 @@ from unfold.decorators import action, display
 from sending import commands
 from sending.addresses import InvalidAddress, parse_address
 from sending.admin.base import InfinitePaginator, OperatorAdmin, with_preview_policy
+from sending.admin.blocked import explanation, split_blocked
 from sending.admin.filters import AcceptedFilter, KeyFilter, TemplateFilter
 from sending.delivery.assembly import assemble
 from sending.errors import SendingError
@@ -172,10 +173,15 @@ class MessageAdmin(OperatorAdmin):
     def send_selected_again(
         self, request: HttpRequest, queryset: QuerySet[Message]
     ) -> HttpResponse | None:
-        """Ask, then queue the selected messages once more."""
+        """Ask, then queue the selected messages once more, but for suppressed recipients."""
+        chosen = list(queryset.filter(status__in=RESENDABLE)[: self.list_per_page])
+        free, blocked = split_blocked(chosen)
+        if blocked:
+            # Queued they would end as suppressed, and what happened to them be forgotten.
+            messages.warning(request, explanation(blocked))
         return self._act_on_list(
             request,
-            queryset.filter(status__in=RESENDABLE),
+            free,
             command=commands.resend,
             title="Send again",
             question="of the selected messages can be sent again, as the mail they were. Those "
@@ -190,7 +196,7 @@ class MessageAdmin(OperatorAdmin):
         """Ask, then stop the selected messages that still wait."""
         return self._act_on_list(
             request,
-            queryset.filter(status__in=WAITING),
+            list(queryset.filter(status__in=WAITING)[: self.list_per_page]),
             command=commands.cancel,
             title="Cancel messages",
             question="of the selected messages still wait and can be stopped. They are never "
@@ -201,14 +207,13 @@ class MessageAdmin(OperatorAdmin):
     def _act_on_list(
         self,
         request: HttpRequest,
-        queryset: QuerySet[Message],
+        chosen: list[Message],
         *,
         command: Callable[..., int],
         title: str,
         question: str,
         done: str,
     ) -> HttpResponse | None:
-        chosen = list(queryset[: self.list_per_page])
         if "confirmed" not in request.POST:
             question = f"{len(chosen)} {question}"
             return self.confirm_list(request, title=title, question=question, button=title)
@@ -260,8 +265,12 @@ class MessageAdmin(OperatorAdmin):
         description="Send again", url_path="send-again", icon="replay", permissions=["send_again"]
     )
     def send_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Ask whether it is meant, then queue the message once more."""
+        """Ask whether it is meant, then queue the message once more, unless it is suppressed."""
         message = self.find(request, object_id)
+        _, blocked = split_blocked([message])
+        if blocked:
+            messages.error(request, explanation(blocked))
+            return self.back_to(message)
         if request.method != "POST":
             question = f"The same mail goes to {message.recipient} once more, under its Message-ID."
             if message.status == Status.UNKNOWN:

@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget
@@ -16,7 +17,12 @@ from sending import commands
 from sending.admin.base import OperatorAdmin
 from sending.commands.routes import check_settings, warnings_about
 from sending.models import Attempt, Route
+from sending.routes import default_route
 
+NO_WAY_OUT = (
+    "There is no active default route now: keys that name no route of their own cannot send. "
+    "Make an active route the default."
+)
 KEEP = "Empty: what is stored stays. It is never shown."
 SMTP_FIELDS = (
     "host",
@@ -179,9 +185,26 @@ class RouteAdmin(OperatorAdmin):
 
     def save_model(self, request: HttpRequest, obj: Route, form: Any, change: bool) -> None:
         """Store the route, and say what should not stay so."""
-        commands.save_route(route=obj)
+        replaced = commands.save_route(route=obj)
+        if replaced is not None:
+            messages.warning(request, f"{obj} is the default route now, instead of {replaced}.")
+        self._warn_without_default(request)
         for text in warnings_about(obj):
             messages.warning(request, text)
+
+    def delete_model(self, request: HttpRequest, obj: Route) -> None:
+        """Delete the route, and say whether a way out is left."""
+        super().delete_model(request, obj)
+        self._warn_without_default(request)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Route]) -> None:
+        """Do as `delete_model`, for the selected routes."""
+        super().delete_queryset(request, queryset)
+        self._warn_without_default(request)
+
+    def _warn_without_default(self, request: HttpRequest) -> None:
+        if default_route() is None:
+            messages.warning(request, NO_WAY_OUT)
 
     # --- The check ---
 

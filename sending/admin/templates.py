@@ -73,11 +73,20 @@ class TemplateForm(forms.ModelForm):
         return self.cleaned_data["text"].replace("\r\n", "\n")
 
     def clean(self) -> dict[str, Any]:
-        """Say at the field what is wrong with a source, with its line and column."""
+        """Say at the field what is wrong with a source, with its line and column.
+
+        The top of the page says it too: a field far down the long form is not seen.
+        """
         cleaned = super().clean() or self.cleaned_data
-        if "subject" in cleaned:
+        if "subject" not in cleaned:
+            return cleaned
+        try:
             check_sources(**self.wording)
-        return cleaned
+        except ValidationError as error:
+            for field, texts in error.message_dict.items():
+                self.add_error(field, texts)
+                self.add_error(None, f"{self[field].label}: {' '.join(texts)}")
+        return self.cleaned_data
 
     @property
     def wording(self) -> dict[str, str]:

@@ -60,8 +60,11 @@ def rotate_dkim_key(*, domain: SenderDomain) -> SenderDomain:
 
 def needed_records(domain: SenderDomain) -> list[DnsRecord]:
     """Return the records to publish, for mail that leaves through this server."""
-    host = settings.EHLO_NAME or urlsplit(settings.PUBLIC_URL).hostname or ""
-    return dns_records.records_of(domain, host=host)
+    # An address literal stands in brackets when it greets (RFC 5321 section 4.1.3).
+    greeting = settings.EHLO_NAME.strip("[]").removeprefix("IPv6:")
+    own_hosts = (greeting, urlsplit(settings.PUBLIC_URL).hostname or "")
+    public = filter(dns_records.is_public, own_hosts)
+    return dns_records.records_of(domain, host=next(public, ""))
 
 
 def check_domain(

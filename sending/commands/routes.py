@@ -15,17 +15,21 @@ from sending.routes import backend_options, open_transport
 from sending.transports import Finding
 
 
-def save_route(*, route: Route) -> None:
+def save_route(*, route: Route) -> Route | None:
     """Store a route; one that is made the default takes that from the one before, at once.
 
+    Returns the route that was the default until then, None when no other was.
     Raises ValidationError, by field, when no mail could leave by it.
     """
     check_settings(route)
+    replaced = None
     with transaction.atomic():
         if route.is_default:
             others = Route.objects.filter(is_default=True).exclude(pk=route.pk)
+            replaced = others.first()
             others.update(is_default=False)
         route.save()
+    return replaced
 
 
 def check_settings(route: Route) -> None:

@@ -110,7 +110,7 @@ class Message(models.Model):
             ),
         ]
         indexes = [
-            # sending.claims: the next due messages, however many rows are at rest.
+            # sending.ledger.claim: the next due messages, however many rows are at rest.
             models.Index(
                 fields=["next_attempt_at"], name="message_due", condition=Q(status__in=WAITING)
             ),

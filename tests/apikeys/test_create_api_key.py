@@ -57,3 +57,12 @@ def test_wrong_option_creates_nothing_and_says_why(options: list[str], reason: s
         call_command("create_api_key", "--name", "Shop", *options)
 
     assert not ApiKey.objects.exists()
+
+
+def test_help_names_only_the_scopes_that_something_asks_for(capsys) -> None:
+    with pytest.raises(SystemExit):
+        call_command("create_api_key", "--help")
+
+    printed = capsys.readouterr().out
+    assert "what the key may do: send;" in printed
+    assert "manage" not in printed

@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 
 from sending.models import Status
-from tests.factories.sending import MessageFactory, SendingProfileFactory
+from tests.factories.sending import MessageFactory, RouteFactory, SendingProfileFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -44,3 +44,13 @@ def test_people_have_the_look_of_the_other_pages(admin_client: Client, page: str
     shown = admin_client.get(f"/admin/{page}")
     assert shown.status_code == 200
     assert "unfold" in shown.content.decode()
+
+
+def test_first_page_warns_while_there_is_no_way_out(admin_client: Client) -> None:
+    route = RouteFactory.create(is_default=True, is_active=False)
+    shown = admin_client.get("/admin/").content.decode()
+    assert "No way out:" in shown
+    assert 'href="/admin/sending/route/">Add or enable a default route</a>' in shown
+    route.is_active = True
+    route.save()
+    assert "No way out" not in admin_client.get("/admin/").content.decode()

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from apikeys import tokens
 from apikeys.commands import create_key
-from apikeys.models import ApiKey, Scope
+from apikeys.models import OFFERED_SCOPES, ApiKey, Scope
 
 MAX_DAYS = 36_500
 
@@ -30,7 +30,9 @@ class Command(BaseCommand):
             "--scope",
             action="append",
             choices=Scope.values,
-            help="what the key may do; may be repeated (default: send)",
+            metavar="SCOPE",
+            help=f"what the key may do: {', '.join(OFFERED_SCOPES)}; may be repeated "
+            "(default: send)",
         )
         parser.add_argument(
             "--network",
