@@ -1,8 +1,8 @@
 """Find out which API key a request comes with.
 
 A key is remembered for half a second (`apikeys.recent`), so a revoked one is refused within a
-second in every process. A key is checked before its address is blamed: somebody who tries keys from a shared
-address cannot lock out a neighbour whose key is good.
+second in every process. A key is checked before its address is blamed: somebody who tries keys
+from a shared address cannot lock out a neighbour whose key is good.
 """
 
 from __future__ import annotations

@@ -7,15 +7,17 @@ caller of ``/api/`` never meets an HTML page.
 
 from __future__ import annotations
 
+import codecs
 import json
 import logging
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import IO, Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.shortcuts import render
 from rest_framework import status
 from rest_framework.exceptions import (
@@ -24,7 +26,10 @@ from rest_framework.exceptions import (
     ParseError,
     UnsupportedMediaType,
 )
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 log = logging.getLogger(__name__)
@@ -33,6 +38,7 @@ LEGACY_PREFIX = "/api/batch_mail/"
 MAX_BODY_BYTES = 256 * 1024
 MAX_DEPTH = 20
 STORAGE_RETRY_SECONDS = 5
+BROKEN_OFF = "the request body broke off or came too slowly; nothing was accepted. Send it again."
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -45,11 +51,23 @@ class BodyTooLarge(APIException):
         super().__init__(f"The request body is larger than {limit} bytes.")
 
 
+class JSONOnly(DefaultContentNegotiation):
+    """Answer in JSON whatever Accept or ``?format=`` ask for, so that no answer is lost."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        """Return the first renderer."""
+        first = next(iter(renderers))
+        return first, str(first.media_type)
+
+
 class StrictJSONParser(BaseParser):
     """Read a JSON object and refuse what could be read in two ways or harm the storage.
 
-    Refused with a message: bytes that are not UTF-8, duplicate keys, NaN and Infinity, more than
-    20 levels, NUL characters, lone surrogates, a body over the view's ``max_body_bytes``
+    Refused with a message: bytes that are not UTF-8, a byte order mark, duplicate keys, numbers
+    that no number can hold (NaN, Infinity, 1e999, thousands of digits), more than 20 levels,
+    NUL characters, lone surrogates, a body over the view's ``max_body_bytes``
     (256 KiB unless the view sets another).
     """
 
@@ -72,9 +90,15 @@ class StrictJSONParser(BaseParser):
 
 def parse_object(raw: bytes) -> dict[str, Any]:
     """Return the JSON object in `raw`; raise ParseError with a message for the caller."""
+    if raw.startswith(codecs.BOM_UTF8):
+        raise ParseError("The request body begins with a byte order mark; send it without one.")
     try:
         parsed = json.loads(
-            raw.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant
+            raw.decode("utf-8"),
+            object_pairs_hook=_unique_keys,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_integer,
         )
     except UnicodeDecodeError:
         raise ParseError("The request body is not UTF-8.") from None
@@ -83,11 +107,8 @@ def parse_object(raw: bytes) -> dict[str, Any]:
             f"The request body is not JSON: {error.msg} at line {error.lineno}, "
             f"column {error.colno}."
         ) from None
-    except (RecursionError, ValueError) as error:
-        # ValueError: an integer of thousands of digits, which Python refuses to read.
-        if isinstance(error, RecursionError):
-            raise _too_deep() from None
-        raise ParseError(f"The request body is not acceptable JSON: {error}") from None
+    except RecursionError:
+        raise _too_deep() from None
     if not isinstance(parsed, dict):
         raise ParseError('The request body must be a JSON object, such as {"recipient": ...}.')
     _refuse_harmful(parsed)
@@ -105,6 +126,23 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ParseError(f"The request body has {name}, which is not a JSON number.")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ParseError(f"The request body has the number {text[:20]}, which is too large.")
+    return number
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:  # Python reads up to 4300 digits
+        raise ParseError(
+            f"The request body has an integer of {len(text)} characters; "
+            "send a number that long as a string."
+        ) from None
 
 
 def _too_deep() -> ParseError:
@@ -160,6 +198,8 @@ def _translate(error: Exception) -> Response | None:
             "Sending failed: the storage is not available; nothing was accepted. Try again.",
             headers={"Retry-After": str(STORAGE_RETRY_SECONDS)},
         )
+    if isinstance(error, UnreadablePostError):
+        return _answer(status.HTTP_400_BAD_REQUEST, 1005, f"Sending failed: {BROKEN_OFF}")
     if isinstance(error, APIException):
         return _answer(error.status_code, 1005, f"Sending failed: {_reason(error)}")
     return None
@@ -216,7 +256,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def _error_page(request: HttpRequest, http_status: int, msg: str) -> HttpResponse:
-    if request.path.startswith("/api/"):
+    if f"{request.path}/".startswith("/api/"):
         body = envelope(success=False, code=1005, msg=f"Sending failed: {msg}")
         return JsonResponse(body, status=http_status)
     return render(request, "billionmail/error.html", {"message": msg}, status=http_status)

@@ -18,6 +18,7 @@ from typing import Any
 
 import django
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import connections
 from gunicorn.app.base import BaseApplication
@@ -40,10 +41,11 @@ def main() -> None:
     os.environ.setdefault("LOG_LEVEL", "WARNING")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billionmail.settings")
     _require_free(port, what="PORT", hint=f"PORT={port + 1} make run")
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not (data_dir / "generated.env").exists():
-        _generate(data_dir / "generated.env")
-    django.setup()
+    _prepare(data_dir)
+    try:
+        django.setup()
+    except ImproperlyConfigured as error:
+        sys.exit(f"{error} Is DATA_DIR right? .env.example explains every variable.")
     call_command("check")
     print("Preparing the database ...", flush=True)
     call_command("migrate", interactive=False, verbosity=0)
@@ -71,6 +73,18 @@ def _require_free(port: int, *, what: str, hint: str) -> None:
             probe.bind((HOST, port))
         except OSError as error:
             sys.exit(f"Port {port} ({what}) cannot be used: {error.strerror}. Try: {hint}")
+
+
+def _prepare(data_dir: Path) -> None:
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (data_dir / "generated.env").exists():
+            _generate(data_dir / "generated.env")
+    except OSError as error:
+        sys.exit(
+            f"DATA_DIR is {data_dir}, which cannot be used: {error.strerror}. "
+            "Set it to a directory in which you may write."
+        )
 
 
 def _generate(path: Path) -> None:
@@ -107,7 +121,7 @@ class Server(BaseApplication):
             "bind": f"{HOST}:{self._port}",
             "workers": 1,  # the memory broker is one process's own
             "threads": WEB_THREADS,
-            "worker_class": "gthread",
+            "worker_class": "billionmail.gunicorn_worker.DeadlineWorker",
             "graceful_timeout": 30,
             "loglevel": "warning",
             "control_socket_disable": True,

@@ -5,7 +5,7 @@ import os
 bind = os.environ.get("BIND", "127.0.0.1:8000")
 workers = int(os.environ.get("WEB_WORKERS", "2"))
 threads = int(os.environ.get("WEB_THREADS", "8"))
-worker_class = "gthread"
+worker_class = "billionmail.gunicorn_worker.DeadlineWorker"
 graceful_timeout = 30
 timeout = 60
 keepalive = 75

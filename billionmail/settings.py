@@ -1,19 +1,34 @@
 """Configure BillionMail from the environment; `.env.example` explains every variable.
 
 Nothing secret has a default. What is missing or unsafe is reported by the system checks of
-each app (`manage.py check`), with an id, rather than by an exception in this file.
+each app (`manage.py check`), with an id; what cannot be read at all is an ImproperlyConfigured
+that names the variable.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = environ.Env()
+
+class Env(environ.Env):
+    """Name the variable whose value cannot be read."""
+
+    def get_value(self, var: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the value of `var`; raise ImproperlyConfigured when it is of another kind."""
+        try:
+            return super().get_value(var, *args, **kwargs)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{var} cannot be read: {error}.") from None
+
+
+env = Env()
 ENV_FILE = env.str("ENV_FILE", default=str(BASE_DIR / ".env"))
 if ENV_FILE and Path(ENV_FILE).is_file():
     env.read_env(ENV_FILE)
@@ -98,6 +113,11 @@ TEMPLATES = [
 DATABASES = {
     "default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'billionmail.sqlite3'}")
 }
+if not DATABASES["default"].get("ENGINE"):
+    # The value is not shown, for it may hold a password.
+    raise ImproperlyConfigured(
+        "DATABASE_URL is not an address such as postgres://user:password@host/database."
+    )
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         # A transaction that will write takes its lock at BEGIN: it can wait, but never fail late.
@@ -109,7 +129,16 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"].setdefault("TEST", {})["NAME"] = str(DATA_DIR / "test.sqlite3")
 else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-    DATABASES["default"].setdefault("OPTIONS", {})["connect_timeout"] = 5
+    DATABASES["default"].setdefault("OPTIONS", {}).update(
+        # A server that froze or lost its network becomes an error within half a minute, and so
+        # a 503, instead of threads that wait for ever.
+        connect_timeout=5,
+        keepalives=1,
+        keepalives_idle=30,
+        keepalives_interval=10,
+        keepalives_count=3,
+        tcp_user_timeout=30_000,  # milliseconds
+    )
 DATABASES["default"]["CONN_MAX_AGE"] = 600
 
 # --- Queue --------------------------------------------------------------------------------
@@ -147,6 +176,8 @@ CELERY_BEAT_SCHEDULE = {
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=60)
 SWEEP_SECONDS = env.float("SWEEP_SECONDS", default=1.0)
 QUEUE_LIFETIME_HOURS = env.int("QUEUE_LIFETIME_HOURS", default=24)
+# Django's e-mail backends, if a route uses one, would otherwise wait for a silent server for ever.
+EMAIL_TIMEOUT = 60
 
 # --- HTTP API -----------------------------------------------------------------------------
 
@@ -154,11 +185,16 @@ QUEUE_LIFETIME_HOURS = env.int("QUEUE_LIFETIME_HOURS", default=24)
 RECENT_SECONDS = 0.5
 LEGACY_HTTP_200 = env.bool("LEGACY_HTTP_200", default=False)
 FAILED_AUTH_PER_MINUTE = env.int("FAILED_AUTH_PER_MINUTE", default=30)
+# How long a caller may take to send one request; a thread waits for it meanwhile.
+REQUEST_READ_SECONDS = env.float("REQUEST_READ_SECONDS", default=10.0)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024  # a ceiling; every API view has its own limit
 REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "billionmail.api.exception_handler",
     "DEFAULT_PARSER_CLASSES": ["billionmail.api.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "billionmail.api.JSONOnly",
+    # OPTIONS is a method like another, and not allowed.
+    "DEFAULT_METADATA_CLASS": None,
     # A view that forgets to say who may call it answers nobody.
     "DEFAULT_AUTHENTICATION_CLASSES": ["apikeys.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["apikeys.permissions.AddressAllowed"],

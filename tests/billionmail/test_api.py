@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
@@ -40,6 +41,10 @@ def test_nesting_is_read_up_to_the_limit_and_refused_beyond() -> None:
         (b'{"a": Infinity}', "Infinity"),
         (b'{"a\\u0000": 1}', "NUL"),
         (b'{"a": "\\udc00"}', "lone surrogate"),
+        (b'{"a": 1e999}', "the number 1e999, which is too large"),
+        (b'{"a": [-1e999]}', "the number -1e999"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "an integer of 5000 characters; send"),
+        (b'\xef\xbb\xbf{"a": 1}', "begins with a byte order mark"),
         (b"\xff", "not UTF-8"),
         (b"[1]", "must be a JSON object"),
     ],
@@ -87,6 +92,55 @@ def test_a_defect_is_500_in_the_envelope_and_tells_nothing(
 def test_a_refused_key_is_told_how_to_authenticate(client: Client, db: None) -> None:
     answer = client.post(SEND, {}, "application/json")
     assert answer.headers["WWW-Authenticate"] == "ApiKey"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("accept", ["text/html", "application/xml", "nonsense"])
+def test_json_is_answered_whatever_is_asked_for(client: Client, accept: str) -> None:
+    _, secret = key_with_secret()
+    headers = {"X-API-Key": secret, "Accept": accept}
+    answer = client.post(f"{SEND}?format=xml", {}, "application/json", headers=headers)
+    assert answer.json()["code"] == 1004  # the key has no template: the view was reached
+    assert answer.headers["Content-Type"] == "application/json"
+    assert list(answer.json()) == ["success", "code", "msg", "data"]
+
+
+@pytest.mark.django_db
+def test_options_is_not_allowed_and_says_so_in_the_envelope(client: Client) -> None:
+    _, secret = key_with_secret()
+    answer = client.options(SEND, headers={"X-API-Key": secret})
+    assert answer.status_code == 405
+    assert answer.json()["code"] == 1005
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/", "/api/nowhere"])
+def test_an_unknown_address_of_the_api_is_answered_in_the_envelope(
+    client: Client, path: str
+) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert list(answer.json()) == ["success", "code", "msg", "data"]
+
+
+class BrokenOff(io.RawIOBase):
+    """A body whose sender went away."""
+
+    def read(self, size: int = -1) -> bytes:
+        raise ConnectionResetError
+
+
+@pytest.mark.django_db
+def test_a_body_that_breaks_off_is_told_so_in_the_envelope(client: Client) -> None:
+    _, secret = key_with_secret()
+    answer = client.post(
+        SEND,
+        {"recipient": "a@b.example"},
+        "application/json",
+        headers={"X-API-Key": secret},
+        **{"wsgi.input": BrokenOff()},
+    )
+    assert answer.status_code == 400
+    assert "nothing was accepted" in answer.json()["msg"]
 
 
 def test_an_unknown_page_outside_the_api_is_a_page(client: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from billionmail import checks
 from sending.checks import check_message_steps, check_times
 from sending.steps import message_steps
+from tests.processes import program
 
 
 def ids(found: list[Any]) -> list[str]:
@@ -38,6 +40,40 @@ def test_a_missing_or_short_secret_is_an_error(
 ) -> None:
     setattr(settings, name, value)
     assert ids(checks.check_secrets()) == [number]
+
+
+def manage(*arguments: str, directory: Path, **environment: str) -> tuple[int, str]:
+    log = directory / "log"
+    environment = {"DATA_DIR": str(directory / "var"), "LOG_LEVEL": "WARNING"} | environment
+    with program("manage.py", *arguments, log=log, **environment) as running:
+        return running.wait(timeout=60), log.read_text()
+
+
+@pytest.mark.integration
+def test_check_names_every_secret_that_is_missing(tmp_path: Path) -> None:
+    code, output = manage("check", "--deploy", directory=tmp_path)
+    assert code == 1
+    for number in ("E001", "E002", "E003"):
+        assert f"billionmail.{number}" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("arguments", "environment", "tells"),
+    [
+        (["showmigrations"], {"SECRET_KEY": ""}, "SECRET_KEY"),
+        (["check"], {"QUEUE_LIFETIME_HOURS": "abc"}, "QUEUE_LIFETIME_HOURS cannot be read"),
+        (["check"], {"DATABASE_URL": "secret"}, "DATABASE_URL is not an address"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named_without_a_traceback(
+    tmp_path: Path, arguments: list[str], environment: dict[str, str], tells: str
+) -> None:
+    code, output = manage(*arguments, directory=tmp_path, **environment)
+    assert code == 1
+    assert "Traceback" not in output
+    assert tells in output
 
 
 @pytest.mark.parametrize("url", ["", "mail.example.com", "ftp://x", "https://"])

@@ -54,6 +54,15 @@ class Trial:
             timeout=10,
         )
 
+    def send_in_chunks(self, recipient: str) -> requests.Response:
+        body = json.dumps({"recipient": recipient}).encode()
+        return requests.post(
+            self.facts["url"] + "/api/batch_mail/api/send",
+            data=iter([body[:5], body[5:]]),
+            headers={"X-API-Key": self.facts["api_key"], "Content-Type": "application/json"},
+            timeout=10,
+        )
+
 
 @pytest.fixture
 def trial(tmp_path: Path) -> Trial:
@@ -98,7 +107,8 @@ def test_a_first_start_ends_in_a_mail_that_can_be_seen_and_a_second_changes_noth
         trial.wait()
         assert trial.facts == facts
         assert trial.send("again@example.com").status_code == 200
-        wait_until(lambda: len(trial.mails()) == 2, seconds=5)
+        assert trial.send_in_chunks("chunks@example.com").status_code == 200
+        wait_until(lambda: len(trial.mails()) == 3, seconds=5)
     assert "Traceback" not in trial.output
 
 
@@ -118,3 +128,14 @@ def test_a_port_in_use_is_said_before_anything_is_made(trial: Trial) -> None:
         assert running.wait(timeout=30) == 1
     assert f"Port {trial.port} (PORT) cannot be used" in trial.output
     assert not (trial.directory / "var").exists()
+
+
+@pytest.mark.parametrize("directory", ["/proc/nowhere", "{file}", "{file}/var"])
+def test_a_data_dir_that_cannot_be_used_is_one_line(trial: Trial, directory: str) -> None:
+    file = trial.directory / "file"
+    file.touch()
+    trial.environment["DATA_DIR"] = directory.format(file=file)
+    with trial.start() as running:
+        assert running.wait(timeout=30) == 1
+    assert trial.output.startswith(f"DATA_DIR is {trial.environment['DATA_DIR']}, which cannot")
+    assert trial.output.count("\n") == 1

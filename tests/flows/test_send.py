@@ -180,6 +180,8 @@ BAD_BODIES = {
     "lone surrogate": b'{"recipient": "ann@recipient.example", "attribs": {"a": "\\ud800"}}',
     "duplicate key": b'{"recipient": "a@recipient.example", "recipient": "b@recipient.example"}',
     "NaN": b'{"recipient": "ann@recipient.example", "attribs": {"a": NaN}}',
+    "a number beyond all numbers": b'{"recipient": "ann@x.example", "attribs": {"a": 1e999}}',
+    "a byte order mark": b'\xef\xbb\xbf{"recipient": "ann@recipient.example"}',
     "nested": b'{"a": ' + b"[" * 50 + b"]" * 50 + b"}",
     "nested without end": b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "a number of 10,000 digits": b'{"a": ' + b"9" * 10_000 + b"}",

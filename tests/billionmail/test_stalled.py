@@ -1,0 +1,149 @@
+"""Callers that send slowly, or in chunks, meet gunicorn as it runs in production."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import requests
+from django.conf import settings
+
+from billionmail.embedded import SECRETS
+from tests.processes import answers, program, wait_until
+from tests.sink import free_port
+
+pytestmark = pytest.mark.integration
+
+THREADS = 2
+READ_SECONDS = 2
+SEND = "/api/batch_mail/api/send"
+HEAD = f"POST {SEND} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: x\r\n".encode()
+
+
+class Web:
+    """The web server with few threads and little patience."""
+
+    def __init__(self, port: int, log: Path) -> None:
+        self.port = port
+        self.log = log
+        self.url = f"http://127.0.0.1:{port}"
+
+    def connect(self, sent: bytes) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        connection.sendall(sent)
+        return connection
+
+    def answers_within(self, seconds: float) -> bool:
+        try:
+            return requests.get(f"{self.url}/healthz", timeout=seconds).ok
+        except requests.RequestException:
+            return False
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    directory = tmp_path_factory.mktemp("web")
+    port = free_port()
+    environment = {
+        "DATA_DIR": str(directory),
+        "BIND": f"127.0.0.1:{port}",
+        "WEB_WORKERS": "1",
+        "WEB_THREADS": str(THREADS),
+        "REQUEST_READ_SECONDS": str(READ_SECONDS),
+        "LOG_LEVEL": "WARNING",
+    } | dict.fromkeys(SECRETS, "t" * 40)
+    log = directory / "log"
+    with program("manage.py", "migrate", log=log, **environment) as migrating:
+        assert migrating.wait(timeout=60) == 0
+    arguments = ("-m", "gunicorn", "billionmail.wsgi", "-c", "billionmail/gunicorn.py")
+    with program(*arguments, log=log, **environment):
+        running = Web(port, log)
+        wait_until(lambda: answers(f"{running.url}/healthz"))
+        yield running
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /healthz HTT",
+        HEAD + b"Content-Length: 100\r\n\r\n{",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n64\r\n{",
+    ],
+    ids=["half a head", "half a body", "half a chunk"],
+)
+def test_more_stalled_requests_than_threads_hold_the_service_only_for_a_moment(
+    web: Web, sent: bytes
+) -> None:
+    with ExitStack() as connections:
+        for _ in range(10 * THREADS):
+            connections.enter_context(web.connect(sent))
+        assert web.answers_within(READ_SECONDS + 3)
+    assert "Traceback" not in web.log.read_text()
+
+
+def test_connections_that_say_nothing_hold_no_thread(web: Web) -> None:
+    with ExitStack() as connections:
+        silent = [connections.enter_context(web.connect(b"")) for _ in range(10 * THREADS)]
+        assert web.answers_within(1)
+        assert {connection.recv(1) for connection in silent} == {b""}
+
+
+def test_a_request_that_drips_is_closed_when_its_time_is_over(web: Web) -> None:
+    started = time.monotonic()
+    with web.connect(b"GET /healthz HTTP/1.1\r\nX-Slow: ") as connection:
+        connection.settimeout(0.2)
+        closed = False
+        while not closed and time.monotonic() - started < READ_SECONDS + 5:
+            try:
+                connection.sendall(b"x")
+                closed = connection.recv(1) == b""
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                closed = True
+    assert closed
+    assert time.monotonic() - started >= READ_SECONDS - 0.5
+
+
+def test_a_kept_connection_has_its_time_for_every_request(web: Web) -> None:
+    with requests.Session() as session:
+        for _ in range(3):
+            assert session.get(f"{web.url}/healthz", timeout=5).ok
+            time.sleep(READ_SECONDS / 2)
+
+
+def test_a_chunked_body_that_stalls_is_told_so_in_the_envelope(web: Web) -> None:
+    with web.connect(HEAD + b"Transfer-Encoding: chunked\r\n\r\n64\r\n{") as connection:
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"code": 1005' in answer
+    assert b"came too slowly" in answer
+
+
+def test_a_chunked_body_is_read_whole(web: Web) -> None:
+    # The log-in form refuses a body without its token and says so only when it could read it.
+    with requests.Session() as session:
+        token = session.get(f"{web.url}/admin/login/", timeout=10).cookies["csrftoken"]
+        form = f"csrfmiddlewaretoken={token}&username=a&password=b".encode()
+        answer = session.post(
+            f"{web.url}/admin/login/",
+            data=iter([form[:20], form[20:]]),
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+            timeout=10,
+        )
+    assert answer.status_code == 200, answer.text
+    assert "correct username" in answer.text
+
+
+def test_a_chunked_body_without_end_is_refused_with_413_in_the_envelope(web: Web) -> None:
+    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    answer = requests.post(
+        web.url + SEND, data=iter([b"x" * limit, b"x"]), timeout=10, headers={"X-API-Key": "x"}
+    )
+    assert answer.status_code == 413
+    assert list(answer.json()) == ["success", "code", "msg", "data"]
+    assert str(limit) in answer.json()["msg"]
