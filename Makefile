@@ -17,8 +17,8 @@ run: $(VENV)/runtime.stamp ## Start everything on this machine (PORT=8000 DATA_D
 
 .PHONY: test
 test: $(VENV)/dev.stamp ## Run every test, on SQLite and on PostgreSQL
-	@sh tests/services/ensure.sh
-	@exec $(BIN)/python -m tests.services.run_all
+	@sh tests/rig/ensure.sh
+	@exec $(BIN)/python -m tests.rig.run_all
 
 .PHONY: unit
 unit: $(VENV)/dev.stamp ## Run the tests that need no server (under a minute)
@@ -26,7 +26,7 @@ unit: $(VENV)/dev.stamp ## Run the tests that need no server (under a minute)
 
 .PHONY: bench
 bench: $(VENV)/dev.stamp ## Measure beside yardsticks (needs postgresql, redis, postfix, wrk)
-	@sh tests/services/ensure.sh smtp-sink:postfix wrk:wrk
+	@sh tests/rig/ensure.sh smtp-sink:postfix wrk:wrk
 	@exec $(BIN)/python -m tests.bench
 
 .PHONY: lint
@@ -35,7 +35,7 @@ lint: $(VENV)/dev.stamp ## Check style, types, import directions and migrations
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
-	$(BIN)/python -m tests.services.check_project
+	$(BIN)/python -m tests.rig.check_project
 
 .PHONY: lock
 lock: ## Resolve requirements*.in into exact versions with hashes (needs uv)

@@ -71,6 +71,7 @@ class Deliverer:
             log.error("The database did not answer; trying again: %s", error)  # noqa: TRY400
             connection.close()
         except Exception:
+            # Whatever it is, the mail of tomorrow must not wait for somebody to restart this.
             log.exception("Delivery failed; trying again")
         else:
             return True

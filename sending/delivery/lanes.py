@@ -161,7 +161,7 @@ class RouteLanes:
                 answer = transport.send(parcel.outgoing, before_body=handoff.ask)
             except (TransportError, LeaseLost) as error:
                 answer = error
-            except Exception as error:
+            except Exception as error:  # a backend may raise anything; the lane must go on
                 answer = error
                 _hang_up(transport)
                 transport = None

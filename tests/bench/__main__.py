@@ -19,7 +19,7 @@ import django
 from django.core.management import call_command
 
 from tests.bench.sink import smtp_sink, smtp_source
-from tests.services.servers import postgres, redis
+from tests.rig.servers import postgres, redis
 
 ROUNDS = 3
 RESULTS = Path("var/bench.json")

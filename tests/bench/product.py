@@ -17,7 +17,7 @@ from django.db.models import Max, Min
 
 from sending.models import Attempt, Message
 from tests.processes import answers, program, wait_until
-from tests.services.servers import find
+from tests.rig.servers import find
 from tests.sink import free_port
 
 RECIPIENTS_PER_CALL = 1_000

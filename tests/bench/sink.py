@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 
-from tests.services.servers import find
+from tests.rig.servers import find
 from tests.sink import free_port
 
 SESSIONS = 20

@@ -18,7 +18,7 @@ from tests.factories.sending import (
     SendingProfileFactory,
     SuppressionFactory,
 )
-from tests.services.servers import find
+from tests.rig.servers import find
 from unsubscribe import tokens
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]

@@ -17,7 +17,7 @@ from sending.models import Message, Route, Status
 from tests.factories.apikeys import key_with_secret
 from tests.factories.sending import SendingProfileFactory
 from tests.processes import answers, program, stop, wait_until
-from tests.services.servers import redis
+from tests.rig.servers import redis
 from tests.sink import Sink, free_port
 
 pytestmark = [

@@ -61,17 +61,6 @@ def nonsense_after_dot(peer: Peer) -> None:
     peer.say("HTTP/1.1 200 OK")
 
 
-def test_a_connection_reset_at_once_is_safe_to_retry(scripted, make_transport, make_outgoing):
-    server = scripted(reset_at_connect)
-
-    with pytest.raises(TransientError) as lost:
-        make_transport(server.port).send(make_outgoing(), before_body=Lease())
-
-    # The reset may come before or after the kernel calls the connection made.
-    assert lost.value.phase in (Phase.CONNECT, Phase.GREETING)
-    assert not lost.value.is_ambiguous
-
-
 @pytest.mark.parametrize(
     ("script", "phase", "is_ambiguous"),
     [

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from tests.sink import free_port
 
@@ -36,13 +37,13 @@ def find(program: str) -> str:
     return found
 
 
-def _as_ordinary_user(directory: Path) -> list[str]:
-    """Return the prefix that runs a program without rights; PostgreSQL refuses to run as root."""
+def _as_ordinary_user(directory: Path) -> dict[str, Any]:
+    """Return the options of a process without rights; PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
-        return []
+        return {}
     name = next(user for user in ORDINARY_USERS if _exists(user))
     shutil.chown(directory, user=name)
-    return ["runuser", "-u", name, "--"]
+    return {"user": name, "group": pwd.getpwnam(name).pw_gid, "extra_groups": []}
 
 
 def _exists(user: str) -> bool:
@@ -57,24 +58,26 @@ def _exists(user: str) -> bool:
 def postgres(*, durable: bool = False) -> Iterator[str]:
     """Run a PostgreSQL and yield its DATABASE_URL; `durable`: commits reach the disk."""
     directory = Path(tempfile.mkdtemp(prefix="bm-pg-"))
-    prefix = _as_ordinary_user(directory)
+    rights = _as_ordinary_user(directory)
     cluster = directory / "cluster"
     subprocess.run(
-        [*prefix, find("initdb"), "-D", cluster, "-U", "postgres", "-A", "trust", "-E", "UTF8",
+        [find("initdb"), "-D", cluster, "-U", "postgres", "-A", "trust", "-E", "UTF8",
          "--no-locale", "--no-sync"],
         cwd=directory,
         stdout=subprocess.DEVNULL,
         check=True,
+        **rights,
     )  # fmt: skip
     settings = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={directory}",
                 "-c", "max_connections=200"]  # fmt: skip
     if not durable:
         settings += ["-c", "fsync=off", "-c", "full_page_writes=off"]
     server = subprocess.Popen(
-        [*prefix, find("postgres"), "-D", cluster, *settings],
+        [find("postgres"), "-D", cluster, *settings],
         cwd=directory,
         stdout=subprocess.DEVNULL,
         stderr=(directory / "log").open("wb"),
+        **rights,
     )
     try:
         ask = [find("psql"), "-h", directory, "-U", "postgres", "-d", "postgres", "-c", "SELECT 1"]
@@ -94,11 +97,14 @@ def postgres(*, durable: bool = False) -> Iterator[str]:
 def redis() -> Iterator[str]:
     """Run a Redis that keeps nothing and yield its URL."""
     port = free_port()
+    directory = Path(tempfile.mkdtemp(prefix="bm-redis-"))
+    rights = _as_ordinary_user(directory)
     server = subprocess.Popen(
         [find("redis-server"), "--bind", "127.0.0.1", "--port", str(port), "--save", "",
          "--appendonly", "no"],
         stdout=subprocess.DEVNULL,
-        cwd=tempfile.gettempdir(),
+        cwd=directory,
+        **rights,
     )  # fmt: skip
     ask = [find("redis-cli"), "-p", str(port), "PING"]
     try:
@@ -106,6 +112,7 @@ def redis() -> Iterator[str]:
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         _stop(server)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _succeeds(command: list[str | Path]) -> bool:

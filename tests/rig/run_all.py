@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from tests.services.servers import postgres
+from tests.rig.servers import postgres
 
 ONLY_ON_POSTGRES = "tests/flows/test_production.py"
 ON_POSTGRES = [
