@@ -77,8 +77,7 @@ def _make(message: Message, domain: SenderDomain | None, policy: str) -> Draft |
         outgoing = assemble(message, domain=domain)
     except (SendingError, ValueError) as error:  # ValueError: a header that cannot be written
         return ending(message, Status.FAILED, f"The mail cannot be made: {error}")
-    except Exception as error:
-        # A defect of ours or of a step; the mail waits for its repair and holds up no other.
+    except Exception as error:  # a defect, ours or a step's: the mail waits, and holds up no other
         log.exception("Message %s could not be made", message.id)
         reason = f"The mail could not be made because of a defect: {error!r}"
         return ending(message, Status.DEFERRED, reason, delay=DEFECT_DELAY)

@@ -42,15 +42,13 @@ _STEPS = {
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the next hop gave in return for the message.
+    """What the next hop gave in return for the message it took.
 
-    ``transport_id`` is its own name for the message, if it told one. ``status`` is ``sent``, or
-    ``unknown`` when a provider took the request without saying what becomes of the recipient.
+    ``transport_id`` is its own name for the message, if it told one.
     """
 
     reply: Reply
     transport_id: str = ""
-    status: str = "sent"
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,7 +173,6 @@ class AnymailTransport:
         return Receipt(
             reply=Reply(enhanced="2.0.0", text=f"{name}: {status}"),
             transport_id=transport_id,
-            status="sent" if status in ("sent", "queued") else "unknown",
         )
 
     def _refuse(self, message: EmailMultiAlternatives) -> NoReturn:
