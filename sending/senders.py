@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from apikeys.recent import Recent
 from sending.addresses import Address, InvalidAddress, parse_address
 from sending.errors import SenderNotAllowed
 from sending.models import SenderDomain, SendingProfile
@@ -42,10 +43,17 @@ def _is_allowed(profile: SendingProfile, address: Address) -> bool:
     own = [profile.sender_address, *profile.extra_senders]
     if any(_same(one, address) for one in own if one):
         return True
-    if not SenderDomain.objects.filter(domain=address.domain, is_active=True).exists():
+    if _domains.get(address.domain) is None:
         return False
-    limited_to = set(profile.sender_domains.values_list("domain", flat=True))
+    limited_to = {one.domain for one in profile.sender_domains.all()}
     return not limited_to or address.domain in limited_to
+
+
+def _load_domain(domain: str) -> SenderDomain | None:
+    return SenderDomain.objects.filter(domain=domain, is_active=True).first()
+
+
+_domains: Recent[str, SenderDomain] = Recent(_load_domain)
 
 
 def _same(text: str, address: Address) -> bool:

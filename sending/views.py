@@ -31,9 +31,9 @@ def send(request: Request) -> Response:
 
     Success means that the message is stored durably; its id is in the header ``X-Message-ID``.
     """
-    message = commands.accept_message(key=api_key(request), **_fields(request, "recipient"))
+    message_id = commands.accept_one(key=api_key(request), **_fields(request, "recipient"))
     return Response(
-        _success("Email sent successfully", None), headers={"X-Message-ID": str(message.id)}
+        _success("Email sent successfully", None), headers={"X-Message-ID": str(message_id)}
     )
 
 

@@ -2,13 +2,14 @@
 
 from sending.commands.acceptance import (
     BatchReceipt,
-    Rejection,
     accept_batch,
     accept_message,
+    accept_one,
     cancel,
     resend,
 )
 from sending.commands.domains import check_domain, create_domain, rotate_dkim_key
+from sending.commands.requests import Rejection
 from sending.commands.routes import check_route, save_route
 from sending.commands.templates import (
     Preview,
@@ -24,6 +25,7 @@ __all__ = [
     "Rejection",
     "accept_batch",
     "accept_message",
+    "accept_one",
     "cancel",
     "check_domain",
     "check_route",

@@ -7,6 +7,7 @@ message of a queue (claim, hand-off, record) is a few statements of its own on P
 """
 
 from sending.ledger.facts import MAX_LAPSES, AttemptFacts, IllegalTransition, Outcome
+from sending.ledger.intake import Blocked, Intake, take_in
 from sending.ledger.moves import (
     accept,
     cancel,
@@ -25,7 +26,9 @@ __all__ = [
     "MAX_LAPSES",
     "MESSAGE_FIELDS",
     "AttemptFacts",
+    "Blocked",
     "IllegalTransition",
+    "Intake",
     "Outcome",
     "accept",
     "begin_handoff",
@@ -41,4 +44,5 @@ __all__ = [
     "release_claim",
     "report",
     "requeue",
+    "take_in",
 ]

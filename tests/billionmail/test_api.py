@@ -61,7 +61,7 @@ def test_an_unreachable_database_is_503_with_a_time_to_come_back(
     def away(**kwargs: Any) -> None:
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr(commands, "accept_message", away)
+    monkeypatch.setattr(commands, "accept_one", away)
     _, secret = key_with_secret()
     answer = client.post(
         SEND, {"recipient": "a@b.example"}, "application/json", headers={"X-API-Key": secret}
@@ -79,7 +79,7 @@ def test_a_defect_is_500_in_the_envelope_and_tells_nothing(
     def broken(**kwargs: Any) -> None:
         raise ZeroDivisionError("secret detail")
 
-    monkeypatch.setattr(commands, "accept_message", broken)
+    monkeypatch.setattr(commands, "accept_one", broken)
     _, secret = key_with_secret()
     answer = Client(raise_request_exception=False).post(
         SEND, {"recipient": "a@b.example"}, "application/json", headers={"X-API-Key": secret}

@@ -1,0 +1,220 @@
+"""Read what a request to send says, and refuse what cannot be accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from apikeys.models import ApiKey
+from apikeys.recent import Recent
+from sending import senders
+from sending.addresses import Address, InvalidAddress, parse_address
+from sending.errors import (
+    InvalidAttribs,
+    InvalidRecipient,
+    MissingVariable,
+    NotConfigured,
+    SendingError,
+    TemplateUnavailable,
+)
+from sending.ledger import Intake
+from sending.models import Route, SendingProfile, TemplateVersion, new_message_id
+from sending.outgoing import Mailbox
+from sending.rendering import Target, compile_source
+from sending.routes import default_route, own_route
+
+MAX_RECIPIENTS = 10_000
+MAX_ATTRIBS = 100
+MAX_ATTRIB_LENGTH = 8 * 1024
+MAX_BATCH_ATTRIBS = 64 * 1024 * 1024
+NO_SINGLE_ADDRESS = "The recipient must be one address, given as a string."
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A recipient of a batch that was not accepted, as it was given, and why."""
+
+    recipient: str
+    code: int
+    msg: str
+
+
+def profile_of(key: ApiKey) -> SendingProfile:
+    """Return what the key sends; raise TemplateUnavailable when that is nothing."""
+    profile = _profiles.get(key.pk)
+    template = profile.template if profile else None
+    if profile is None or template is None or template.current_version is None:
+        raise TemplateUnavailable(
+            "Template does not exist: this API key has no template. Choose one in the dashboard."
+        )
+    if not template.is_active:
+        raise TemplateUnavailable(
+            f"Template does not exist: {template.name} is disabled. Enable it in the dashboard."
+        )
+    return profile
+
+
+def _load_profile(key_id: UUID) -> SendingProfile | None:
+    profiles = SendingProfile.objects.select_related("template__current_version", "route")
+    return profiles.prefetch_related("sender_domains").filter(pk=key_id).first()
+
+
+_profiles: Recent[UUID, SendingProfile] = Recent(_load_profile)
+_default_routes: Recent[None, Route] = Recent(lambda _: default_route())
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What all messages of one call have in common, checked."""
+
+    profile: SendingProfile
+    version: TemplateVersion
+    subject: str
+    sender: Mailbox
+    attribs: Mapping[str, Any]
+
+    def intake(self, recipients: Iterable[Address]) -> Intake:
+        """Return new messages, one for each of the recipients."""
+        return Intake(
+            api_key_id=self.profile.pk,
+            template_version_id=self.version.pk,
+            stream=self.profile.stream,
+            sender_address=self.sender.address,
+            sender_name=self.sender.name,
+            reply_to=self.profile.reply_to,
+            subject=self.subject,
+            attribs=self.attribs,
+            has_unsubscribe_link=self.profile.has_unsubscribe_link,
+            message_id_domain=self.sender.address.rpartition("@")[2],
+            recipients={new_message_id(): address for address in recipients},
+        )
+
+
+def check_request(
+    profile: SendingProfile,
+    *,
+    addresser: Any,
+    attribs: Any,
+    version: TemplateVersion | None = None,
+) -> Request:
+    """Return what is to be sent, all but the recipient; raise a SendingError.
+
+    `version`: this wording, with its own subject, instead of what the key sends.
+    """
+    wording, subject = (version, "") if version else _own_wording(profile)
+    sender = senders.sender_for(profile, addresser)
+    checked = check_attribs(attribs)
+    if profile.is_strict:
+        _require_variables(wording, subject, checked)
+    if own_route(profile) is None and _default_routes.get(None) is None:
+        raise NotConfigured(
+            "Sending failed: no route out is active; nothing was accepted. "
+            "Add a default route in the dashboard, or enable it."
+        )
+    return Request(profile, wording, subject, sender, checked)
+
+
+def without_content(profile: SendingProfile) -> Request:
+    """Return the request of which only the recipient is of interest, because it is refused."""
+    return Request(profile, *_own_wording(profile), Mailbox("@suppressed.invalid"), {})
+
+
+def _own_wording(profile: SendingProfile) -> tuple[TemplateVersion, str]:
+    """Return what the key sends; `profile_of` has made sure that there is something."""
+    return profile.template.current_version, profile.subject  # type: ignore[union-attr,return-value]
+
+
+def read_recipient(given: Any) -> Address:
+    """Return the one address; raise InvalidRecipient."""
+    if not isinstance(given, str) or not given.strip():
+        raise InvalidRecipient(f"Invalid recipient: {NO_SINGLE_ADDRESS}")
+    try:
+        return parse_address(given)
+    except InvalidAddress as error:
+        raise InvalidRecipient(f"Invalid recipient: {error}") from None
+
+
+def read_recipients(given: Any) -> tuple[dict[str, Address], list[Rejection]]:
+    """Return the addresses, each once, by their suppression key, and what is none.
+
+    Raises InvalidRecipient when it is not a list, or too long.
+    """
+    if not isinstance(given, list):
+        raise InvalidRecipient("Invalid recipient: recipients must be a list of addresses.")
+    if len(given) > MAX_RECIPIENTS:
+        raise InvalidRecipient(
+            f"Invalid recipient: {len(given)} recipients in one call; {MAX_RECIPIENTS} are allowed."
+        )
+    addresses: dict[str, Address] = {}
+    rejected = []
+    for one in given:
+        try:
+            address = read_recipient(one)
+        except InvalidRecipient as error:
+            shown = one if isinstance(one, str) else repr(one)
+            rejected.append(Rejection(shown[:320], error.code, str(error)))
+        else:
+            addresses.setdefault(address.suppression_key, address)
+    return addresses, rejected
+
+
+def nothing_left(rejected: Sequence[Rejection]) -> str:
+    """Say why a batch has nobody to send to."""
+    if not rejected:
+        return "Invalid recipient: recipients is empty."
+    return f"Invalid recipient: none of the {len(rejected)} is valid. First: {rejected[0].msg}"
+
+
+def check_attribs(attribs: Any) -> dict[str, Any]:
+    """Return the template variables; raise InvalidAttribs unless they are an object of scalars."""
+    if attribs is None:
+        return {}
+    if not isinstance(attribs, dict):
+        raise InvalidAttribs('Sending failed: attribs must be an object, as in {"name": "Ann"}.')
+    if len(attribs) > MAX_ATTRIBS:
+        raise InvalidAttribs(
+            f"Sending failed: attribs has {len(attribs)} variables; {MAX_ATTRIBS} are allowed."
+        )
+    for name, value in attribs.items():
+        _check_attrib(name, value)
+    return attribs
+
+
+def check_total(attribs: Mapping[str, Any], *, recipients: int) -> None:
+    """Refuse a batch that would store the same long attribs again and again."""
+    total = recipients * sum(len(name) + len(str(value)) for name, value in attribs.items())
+    if total > MAX_BATCH_ATTRIBS:
+        raise InvalidAttribs(
+            f"Sending failed: attribs for {recipients} recipients are {total} characters; "
+            f"{MAX_BATCH_ATTRIBS} are allowed. Send fewer recipients in one call."
+        )
+
+
+def _check_attrib(name: str, value: Any) -> None:
+    if not isinstance(value, (str, int, float, bool, type(None))):
+        raise InvalidAttribs(
+            f"Sending failed: attribs.{name[:80]} must be a text, a number, true, false or null."
+        )
+    if max(len(name), len(value) if isinstance(value, str) else 0) > MAX_ATTRIB_LENGTH:
+        raise InvalidAttribs(
+            f"Sending failed: attribs.{name[:80]} is longer than {MAX_ATTRIB_LENGTH} characters."
+        )
+
+
+def _require_variables(version: TemplateVersion, subject: str, attribs: Mapping[str, Any]) -> None:
+    """Render once without sending: only that tells which variables this request really needs."""
+    values = {"API": attribs, "Subscriber": {"Email": ""}, "Task": {}, "UnsubscribeURL": ""}
+    sources = (
+        (subject or version.subject, Target.SUBJECT),
+        (version.html, Target.HTML),
+        (version.text, Target.TEXT),
+    )
+    for source, target in sources:
+        try:
+            compile_source(source, target=target).render(values, strict=True)
+        except MissingVariable as error:
+            raise InvalidAttribs(f"Sending failed: {error}") from None
+        except SendingError as error:
+            raise InvalidAttribs(f"Sending failed: the template cannot be used: {error}") from None

@@ -1,0 +1,211 @@
+"""Store new messages: on PostgreSQL screened and stored in one statement, one round trip."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection, transaction
+
+from sending import suppressions
+from sending.addresses import Address
+from sending.ledger.moves import accept
+from sending.ledger.rows import database_now
+from sending.ledger.turns import Turns
+from sending.models import Message, Status, Suppression
+from sending.suppressions import Verdict
+
+Blocked = Mapping[UUID, Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """New messages of one request, which differ in nothing but their recipient."""
+
+    api_key_id: UUID
+    template_version_id: int
+    stream: str
+    sender_address: str
+    sender_name: str
+    reply_to: str
+    subject: str
+    attribs: Mapping[str, Any]
+    has_unsubscribe_link: bool
+    message_id_domain: str
+    recipients: Mapping[UUID, Address]
+
+    def messages(self, *, now: datetime) -> list[Message]:
+        """Return the messages, queued and due."""
+        expires_at = now + _lifetime()
+        return [
+            Message(
+                id=identity,
+                api_key_id=self.api_key_id,
+                template_version_id=self.template_version_id,
+                stream=self.stream,
+                recipient=address.address,
+                recipient_domain=address.domain,
+                sender_address=self.sender_address,
+                sender_name=self.sender_name,
+                reply_to=self.reply_to,
+                subject=self.subject,
+                attribs=self.attribs,
+                has_unsubscribe_link=self.has_unsubscribe_link,
+                message_id=f"<{identity}@{self.message_id_domain}>",
+                status=Status.QUEUED,
+                accepted_at=now,
+                status_at=now,
+                next_attempt_at=now,
+                expires_at=expires_at,
+            )
+            for identity, address in self.recipients.items()
+        ]
+
+    def shared(self, request: int) -> dict[str, Any]:
+        """Return what `STATEMENT` takes of request number `request`."""
+        return {
+            "request": request,
+            "api_key_id": str(self.api_key_id),
+            "template_version_id": self.template_version_id,
+            "stream": self.stream,
+            "sender_address": self.sender_address,
+            "sender_name": self.sender_name,
+            "reply_to": self.reply_to,
+            "subject": self.subject,
+            "attribs": self.attribs,
+            "has_unsubscribe_link": self.has_unsubscribe_link,
+            "message_id_domain": self.message_id_domain,
+        }
+
+    def each(self, request: int) -> list[dict[str, Any]]:
+        """Return what `STATEMENT` takes of the recipients of request number `request`."""
+        return [
+            {
+                "of_request": request,
+                "id": str(identity),
+                "recipient": address.address,
+                "recipient_domain": address.domain,
+                "suppression_key": address.suppression_key,
+            }
+            for identity, address in self.recipients.items()
+        ]
+
+
+def take_in(intake: Intake) -> Blocked:
+    """Store a queued message, with its first event, for each recipient that may get mail.
+
+    Return those that a standing order blocks, of which nothing is stored. Outside a transaction
+    the rows are committed when this returns, perhaps in one transaction with those of other
+    threads. Idempotent: a message that is stored already is left alone.
+    """
+    if connection.vendor != "postgresql":
+        return _screen_and_accept(intake)
+    if connection.in_atomic_block:
+        return _write([intake])[0]
+    return _turns.store(intake)
+
+
+def _screen_and_accept(intake: Intake) -> Blocked:
+    with transaction.atomic():
+        keys = {one: address.suppression_key for one, address in intake.recipients.items()}
+        verdicts = suppressions.decide(set(keys.values()))
+        blocked = {one: verdicts[key] for one, key in keys.items() if key in verdicts}
+        messages = intake.messages(now=database_now())
+        accept([message for message in messages if message.id not in blocked])
+    return blocked
+
+
+def _lifetime() -> timedelta:
+    return timedelta(hours=settings.QUEUE_LIFETIME_HOURS)
+
+
+# Screened one by one with LATERAL and LIMIT: the planner, which cannot know how many rows JSON
+# holds, would otherwise read all standing orders instead of their index.
+STATEMENT = """
+WITH given AS MATERIALIZED (
+    SELECT shared.*, one.*, statement_timestamp() AS now
+    FROM json_to_recordset(%s::json) AS shared (
+        request integer, api_key_id uuid, template_version_id bigint, stream text,
+        sender_address text, sender_name text, reply_to text, subject text, attribs jsonb,
+        has_unsubscribe_link boolean, message_id_domain text
+    )
+    JOIN json_to_recordset(%s::json) AS one (
+        of_request integer, id uuid, recipient text, recipient_domain text, suppression_key text
+    ) ON of_request = request
+), blocked AS MATERIALIZED (
+    SELECT given.id, given.suppression_key, standing.reason, standing.address
+    FROM given
+    CROSS JOIN LATERAL (
+        SELECT address, reason
+        FROM sending_suppression
+        WHERE address IN (given.suppression_key, '@' || given.recipient_domain)
+        ORDER BY left(address, 1) = '@'
+        LIMIT 1
+    ) AS standing
+), stored AS (
+    INSERT INTO sending_message (
+        id, api_key_id, template_version_id, stream, recipient, recipient_domain, sender_address,
+        sender_name, reply_to, subject, attribs, has_unsubscribe_link, message_id, status, reason,
+        accepted_at, status_at, next_attempt_at, expires_at, attempt_count
+    )
+    SELECT id, api_key_id, template_version_id, stream, recipient, recipient_domain,
+        sender_address, sender_name, reply_to, subject, attribs, has_unsubscribe_link,
+        '<' || id || '@' || message_id_domain || '>', 'queued', '',
+        now, now, now, now + %s, 0
+    FROM given
+    WHERE NOT EXISTS (SELECT FROM blocked WHERE blocked.id = given.id)
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id, accepted_at
+), told AS (
+    INSERT INTO sending_event (
+        message_id, kind, status_before, status_after, occurred_at, detail
+    )
+    SELECT id, 'queued', '', 'queued', accepted_at, '' FROM stored
+)
+SELECT id, suppression_key, reason, address FROM blocked
+"""
+
+
+def _write(intakes: Sequence[Intake]) -> list[Blocked]:
+    """Screen and store; commit at once unless a transaction is open."""
+    shared = [intake.shared(number) for number, intake in enumerate(intakes)]
+    each = [one for number, intake in enumerate(intakes) for one in intake.each(number)]
+    parameters = (json.dumps(shared), json.dumps(each), _lifetime())
+    try:
+        rows = _execute(parameters)
+    except (OperationalError, InterfaceError):
+        # A connection that was kept may have ended long ago, and one that ended just now may
+        # have committed: the rows have their ids, so that saying it once more makes no second.
+        if connection.in_atomic_block or not _is_lost():
+            raise
+        connection.close()
+        rows = _execute(parameters)
+    blocked = {
+        identity: Verdict(key, Suppression.Reason(reason), rule)
+        for identity, key, reason, rule in rows
+    }
+    if not blocked:
+        return [{} for _ in intakes]
+    return [
+        {one: blocked[one] for one in intake.recipients if one in blocked} for intake in intakes
+    ]
+
+
+def _execute(parameters: tuple[str, str, timedelta]) -> list[tuple[UUID, str, str, str]]:
+    # Not Django's cursor, which asks the server whether it is there before each request.
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        return cursor.execute(STATEMENT, parameters, prepare=True).fetchall()
+
+
+def _is_lost() -> bool:
+    return connection.connection is not None and connection.connection.closed
+
+
+_turns: Turns[Intake, Blocked] = Turns(_write)
