@@ -6,6 +6,9 @@ SendingError                    code 1005, HTTP 422: the caller's request cannot
 ├── TemplateUnavailable         1004, HTTP 404
 ├── SenderNotAllowed            1005, HTTP 403
 ├── InvalidAttribs              1005: not an object of scalars, too many, too long
+├── IdempotencyKeyInvalid       1005, HTTP 400: not 1 to 255 printable characters
+├── IdempotencyKeyReused        1005: another request was accepted under the same key
+├── RequestInProgress           1005, HTTP 409: the same key is being worked on at this moment
 ├── NotConfigured               1005, HTTP 503: no route, no public URL: the operator has to act
 └── RenderingError              1005: a template that cannot become a mail
     ├── TemplateSyntaxError     has ``line`` and ``column``, both from 1
@@ -58,6 +61,41 @@ class SenderNotAllowed(SendingError):
 
 class InvalidAttribs(SendingError):
     """The template variables of a request are of the wrong shape or size."""
+
+
+class IdempotencyKeyInvalid(SendingError):
+    """The Idempotency-Key is not one."""
+
+    http_status = 400
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Sending failed: the Idempotency-Key must be 1 to 255 printable ASCII characters, "
+            "such as a UUID."
+        )
+
+
+class IdempotencyKeyReused(SendingError):
+    """The Idempotency-Key belongs to another request."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Sending failed: this Idempotency-Key was used for another request; nothing was "
+            "accepted. Give each request a key of its own, and repeat one only unchanged."
+        )
+
+
+class RequestInProgress(SendingError):
+    """A request with the same Idempotency-Key has no answer yet."""
+
+    http_status = 409
+    retry_after_seconds = 1
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Sending failed: a request with this Idempotency-Key is in progress. "
+            "Repeat it after a second to get its answer."
+        )
 
 
 class NotConfigured(SendingError):

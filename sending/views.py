@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +19,7 @@ from apikeys.authentication import ApiKeyAuthentication
 from apikeys.permissions import AddressAllowed, api_key, scope
 from apikeys.throttles import KeyRateThrottle
 from sending import commands
+from sending.commands import Answer
 
 BATCH_BODY_BYTES = 2 * 1024 * 1024
 
@@ -31,10 +33,12 @@ def send(request: Request) -> Response:
 
     Success means that the message is stored durably; its id is in the header ``X-Message-ID``.
     """
-    message_id = commands.accept_one(key=api_key(request), **_fields(request, "recipient"))
-    return Response(
-        _success("Email sent successfully", None), headers={"X-Message-ID": str(message_id)}
-    )
+
+    def accept() -> Answer:
+        message_id = commands.accept_one(key=api_key(request), **_fields(request, "recipient"))
+        return Answer(_success("Email sent successfully", None), message_id)
+
+    return _respond(request, accept)
 
 
 @api_view(["POST"])
@@ -43,18 +47,42 @@ def send(request: Request) -> Response:
 @throttle_classes([KeyRateThrottle])
 def batch_send(request: Request) -> Response:
     """Accept the same mail for up to 10,000 ``recipients``; say which were not valid."""
-    receipt = commands.accept_batch(key=api_key(request), **_fields(request, "recipients"))
-    queued = len(receipt.queued)
-    return Response(
-        _success(
-            f"Batch email send request accepted, {queued} emails queued",
-            {"queued": queued, "rejected": [asdict(one) for one in receipt.rejected]},
+
+    def accept() -> Answer:
+        receipt = commands.accept_batch(key=api_key(request), **_fields(request, "recipients"))
+        queued = len(receipt.queued)
+        return Answer(
+            _success(
+                f"Batch email send request accepted, {queued} emails queued",
+                {"queued": queued, "rejected": [asdict(one) for one in receipt.rejected]},
+            )
         )
-    )
+
+    return _respond(request, accept)
 
 
 # Read by the parser; the function has no other place to say it.
 batch_send.cls.max_body_bytes = BATCH_BODY_BYTES  # type: ignore[attr-defined]
+
+
+def _respond(request: Request, accept: Callable[[], Answer]) -> Response:
+    """Answer, and the same again to who repeats a request under its Idempotency-Key."""
+    idempotency_key = request.headers.get("Idempotency-Key")
+    if idempotency_key is None:
+        answer = accept()
+    else:
+        answer = commands.once(
+            accept,
+            key=api_key(request),
+            idempotency_key=idempotency_key,
+            request={"path": request.path, "body": request.data},
+        )
+    response = Response(answer.body)
+    if answer.message_id:
+        response["X-Message-ID"] = str(answer.message_id)
+    if answer.is_replayed:
+        response["Idempotency-Replayed"] = "true"
+    return response
 
 
 def _fields(request: Request, whom: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from sending.commands.acceptance import (
     cancel,
     resend,
 )
+from sending.commands.answers import Answer, once
 from sending.commands.domains import check_domain, create_domain, rotate_dkim_key
 from sending.commands.requests import Rejection
 from sending.commands.routes import check_route, save_route
@@ -20,6 +21,7 @@ from sending.commands.templates import (
 )
 
 __all__ = [
+    "Answer",
     "BatchReceipt",
     "Preview",
     "Rejection",
@@ -31,6 +33,7 @@ __all__ = [
     "check_route",
     "create_domain",
     "create_template",
+    "once",
     "preview",
     "resend",
     "rotate_dkim_key",

@@ -1,5 +1,6 @@
 """Hold what was asked, how it left, and what is known of it."""
 
+from sending.models.answer import StoredAnswer
 from sending.models.domain import SenderDomain
 from sending.models.event import Attempt, Event
 from sending.models.message import Message, Status, Stream, first_id_since, new_message_id
@@ -17,6 +18,7 @@ __all__ = [
     "SenderDomain",
     "SendingProfile",
     "Status",
+    "StoredAnswer",
     "Stream",
     "Suppression",
     "Template",
