@@ -113,21 +113,38 @@ class SafeLimiter:
         self._clock = clock
         self._skip_seconds = skip_seconds
         self._skip_until = -math.inf
+        self._is_away = False
 
     def take(self, name: str, *, per_second: float, burst: int) -> int:
         """Take one from the allowance and return 0, or take none and return the ms to wait."""
-        if self._clock() >= self._skip_until:
+        if self._may_ask():
             try:
-                return self._shared.take(name, per_second=per_second, burst=burst)
+                wait_ms = self._shared.take(name, per_second=per_second, burst=burst)
             except RedisError as error:
-                # Skipped for a while, so that not every request waits for the timeout.
-                self._skip_until = self._clock() + self._skip_seconds
-                log.warning(
-                    "Redis does not answer (%s): limits are per process for %s s.",
-                    type(error).__name__,
-                    self._skip_seconds,
-                )
+                self._skip(error)
+            else:
+                self._is_away, self._skip_until = False, -math.inf
+                return wait_ms
         return self._own.take(name, per_second=per_second, burst=burst)
+
+    def _may_ask(self) -> bool:
+        """Tell whether to try Redis; while it is away one caller tries, and the others go on."""
+        now = self._clock()
+        if now < self._skip_until:
+            return False
+        if self._is_away:
+            self._skip_until = now + self._skip_seconds
+        return True
+
+    def _skip(self, error: RedisError) -> None:
+        """Leave Redis alone for a while, so that not every request waits for the timeout."""
+        self._is_away = True
+        self._skip_until = self._clock() + self._skip_seconds
+        log.warning(
+            "Redis does not answer (%s): limits are per process for %s s.",
+            type(error).__name__,
+            self._skip_seconds,
+        )
 
 
 @lru_cache(maxsize=4)

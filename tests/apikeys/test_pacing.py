@@ -180,3 +180,29 @@ def test_silent_redis_delays_a_request_by_a_moment_only() -> None:
         assert safe.take("a", per_second=0.01, burst=1) > 0
 
         assert time.monotonic() - started < 2
+
+
+def test_one_caller_alone_waits_to_see_whether_a_silent_redis_is_back() -> None:
+    clock = Clock()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        asked = CountedLimiter(RedisLimiter(url))
+        safe = SafeLimiter(shared=asked, own=MemoryLimiter(clock=clock), clock=clock)
+        safe.take("a", per_second=100, burst=100)
+        clock.now += 6
+        with ThreadPoolExecutor(8) as pool:
+            waits = list(pool.map(lambda _: safe.take("a", per_second=100, burst=100), range(8)))
+    assert waits == [0] * 8
+    assert asked.number == 2
+
+
+class CountedLimiter:
+    """Count how often the limiter behind it is asked."""
+
+    def __init__(self, inner: RedisLimiter) -> None:
+        self.inner = inner
+        self.number = 0
+
+    def take(self, name: str, *, per_second: float, burst: int) -> int:
+        self.number += 1
+        return self.inner.take(name, per_second=per_second, burst=burst)
