@@ -28,6 +28,7 @@ from apikeys.recent import Recent
 log = logging.getLogger(__name__)
 
 HEADER = "X-API-Key"
+META_NAME = "HTTP_X_API_KEY"  # as WSGI has it; request.headers makes an object of all headers
 # Compared when there is no row, so that an unknown prefix costs what a known one does.
 NO_DIGEST = "0" * 64
 # One IPv6 subscriber has a whole /64 (RFC 6177) and could change its address for every try.
@@ -43,7 +44,7 @@ class ApiKeyAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[AnonymousUser, ApiKey]:
         """Return nobody and the key, or raise."""
         try:
-            key = identify(request.headers.get(HEADER, ""), now=timezone.now())
+            key = identify(request.META.get(META_NAME, ""), now=timezone.now())
         except InvalidKey as error:
             count_failure(client_address(request), reason=error.reason)
             raise

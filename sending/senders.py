@@ -31,7 +31,7 @@ def sender_for(profile: SendingProfile, addresser: Any) -> Mailbox:
         raise SenderNotAllowed(
             f"Sending failed: the addresser is not an address: {error}"
         ) from None
-    if not _is_allowed(profile, address):
+    if given != profile.sender_address and not _is_allowed(profile, address):
         raise SenderNotAllowed(
             f"Sending failed: {address.address} is not an allowed sender. Add the domain "
             f"{address.domain} under Sender domains, or the address to this API key."

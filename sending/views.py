@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from django.http import HttpResponse, JsonResponse
 from rest_framework.decorators import (
     api_view,
     authentication_classes,
@@ -13,7 +14,6 @@ from rest_framework.decorators import (
     throttle_classes,
 )
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from apikeys.authentication import ApiKeyAuthentication
 from apikeys.permissions import AddressAllowed, api_key, scope
@@ -21,6 +21,7 @@ from apikeys.throttles import KeyRateThrottle
 from sending import commands
 from sending.commands import Answer
 
+AS_DRF_WRITES = {"separators": (",", ":"), "ensure_ascii": False}
 BATCH_BODY_BYTES = 2 * 1024 * 1024
 
 
@@ -28,7 +29,7 @@ BATCH_BODY_BYTES = 2 * 1024 * 1024
 @authentication_classes([ApiKeyAuthentication])
 @permission_classes([AddressAllowed, scope("send")])
 @throttle_classes([KeyRateThrottle])
-def send(request: Request) -> Response:
+def send(request: Request) -> HttpResponse:
     """Accept one mail: ``recipient``, and if wanted ``addresser`` and ``attribs``.
 
     Success means that the message is stored durably; its id is in the header ``X-Message-ID``.
@@ -45,7 +46,7 @@ def send(request: Request) -> Response:
 @authentication_classes([ApiKeyAuthentication])
 @permission_classes([AddressAllowed, scope("send")])
 @throttle_classes([KeyRateThrottle])
-def batch_send(request: Request) -> Response:
+def batch_send(request: Request) -> HttpResponse:
     """Accept the same mail for up to 10,000 ``recipients``; say which were not valid."""
 
     def accept() -> Answer:
@@ -65,9 +66,9 @@ def batch_send(request: Request) -> Response:
 batch_send.cls.max_body_bytes = BATCH_BODY_BYTES  # type: ignore[attr-defined]
 
 
-def _respond(request: Request, accept: Callable[[], Answer]) -> Response:
+def _respond(request: Request, accept: Callable[[], Answer]) -> HttpResponse:
     """Answer, and the same again to who repeats a request under its Idempotency-Key."""
-    idempotency_key = request.headers.get("Idempotency-Key")
+    idempotency_key = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if idempotency_key is None:
         answer = accept()
     else:
@@ -77,7 +78,8 @@ def _respond(request: Request, accept: Callable[[], Answer]) -> Response:
             idempotency_key=idempotency_key,
             request={"path": request.path, "body": request.data},
         )
-    response = Response(answer.body)
+    # Without DRF's rendering, which would look again for what is always JSON here.
+    response = JsonResponse(answer.body, json_dumps_params=AS_DRF_WRITES)
     if answer.message_id:
         response["X-Message-ID"] = str(answer.message_id)
     if answer.is_replayed:
