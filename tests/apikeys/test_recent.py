@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -29,6 +31,29 @@ def test_a_burst_loads_once_and_a_later_request_again(settings: Any) -> None:
     time.sleep(0.06)
     assert recent.get("a") == "A"
     assert loaded == ["a", "a"]
+
+
+def test_one_thread_renews_an_answer_while_the_others_still_use_it(settings: Any) -> None:
+    settings.RECENT_SECONDS = 20
+    is_renewing, may_end = threading.Event(), threading.Event()
+    answers = iter(["old", "new"])
+
+    def load(name: str) -> str:
+        answer = next(answers)
+        if answer == "new":
+            is_renewing.set()
+            assert may_end.wait(10)
+        return answer
+
+    recent = Recent(load)
+    recent.get("a")
+    recent._kept["a"].loaded_at -= 10
+    with ThreadPoolExecutor(1) as other:
+        renewed = other.submit(recent.get, "a")
+        assert is_renewing.wait(10)
+        assert [recent.get("a") for _ in range(5)] == ["old"] * 5
+        may_end.set()
+        assert renewed.result() == recent.get("a") == "new"
 
 
 def test_what_is_not_there_is_never_remembered(settings: Any) -> None:
