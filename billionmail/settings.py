@@ -260,7 +260,7 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         # aiosmtpd tells every command of every session.
         "mail.log": {"level": "WARNING"},
-        # The bell rings up to fifty times a second, and each ring says nothing.
+        # The bell rings up to twenty times a second, and each ring says nothing.
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
     },

@@ -17,7 +17,7 @@ from sending import delivery
 
 log = logging.getLogger(__name__)
 
-COALESCE_SECONDS = 0.02
+COALESCE_SECONDS = 0.05
 BELL_LIFETIME_SECONDS = 10
 
 
