@@ -80,16 +80,21 @@ class MemoryLimiter:
         self._full_at = dict(kept)
 
 
+def connect(url: str) -> Redis:
+    """Return a client that would rather fail than keep anybody waiting."""
+    return Redis.from_url(
+        url,
+        socket_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
 class RedisLimiter:
     """Count in Redis, for all processes together; raise RedisError when it does not answer."""
 
     def __init__(self, url: str) -> None:
-        self._take = Redis.from_url(
-            url,
-            socket_timeout=REDIS_TIMEOUT_SECONDS,
-            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        ).register_script(TAKE)
+        self._take = connect(url).register_script(TAKE)
 
     def take(self, name: str, *, per_second: float, burst: int) -> int:
         """Take one from the allowance and return 0, or take none and return the ms to wait."""
@@ -97,36 +102,51 @@ class RedisLimiter:
         return int(self._take(keys=[f"billionmail:pace:{name}"], args=[interval_ms, burst]))
 
 
-class SafeLimiter:
-    """Count in Redis, and in this process while Redis does not answer: never open."""
+class Breaker:
+    """Remember that Redis did not answer, so that it is left alone for a while."""
 
     def __init__(
         self,
         *,
-        shared: Limiter,
-        own: Limiter,
         clock: Callable[[], float] = time.monotonic,
         skip_seconds: float = SKIP_REDIS_SECONDS,
     ) -> None:
-        self._shared = shared
-        self._own = own
         self._clock = clock
         self._skip_seconds = skip_seconds
         self._skip_until = -math.inf
 
+    def is_closed(self) -> bool:
+        """Tell whether to ask Redis."""
+        return self._clock() >= self._skip_until
+
+    def trip(self, error: RedisError, *, consequence: str) -> None:
+        """Leave Redis alone, so that not every call waits for the timeout; log what that means."""
+        self._skip_until = self._clock() + self._skip_seconds
+        log.warning(
+            "Redis does not answer (%s): %s for %s s.",
+            type(error).__name__,
+            consequence,
+            self._skip_seconds,
+        )
+
+
+class SafeLimiter:
+    """Count in Redis, and in this process while Redis does not answer: never open."""
+
+    def __init__(
+        self, *, shared: Limiter, own: Limiter, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._shared = shared
+        self._own = own
+        self._breaker = Breaker(clock=clock)
+
     def take(self, name: str, *, per_second: float, burst: int) -> int:
         """Take one from the allowance and return 0, or take none and return the ms to wait."""
-        if self._clock() >= self._skip_until:
+        if self._breaker.is_closed():
             try:
                 return self._shared.take(name, per_second=per_second, burst=burst)
             except RedisError as error:
-                # Skipped for a while, so that not every request waits for the timeout.
-                self._skip_until = self._clock() + self._skip_seconds
-                log.warning(
-                    "Redis does not answer (%s): limits are per process for %s s.",
-                    type(error).__name__,
-                    self._skip_seconds,
-                )
+                self._breaker.trip(error, consequence="limits are per process")
         return self._own.take(name, per_second=per_second, burst=burst)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
+from sending import pacing
 from sending.delivery.run import Run, deliver_due
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Deliverer:
     def _work(self) -> None:
         while not self._stopping.is_set():
             self._guarded(self._deliver)
-            self._wake.wait(timeout=settings.SWEEP_SECONDS)
+            self._wake.wait(timeout=pacing.pause_seconds(settings.SWEEP_SECONDS))
             self._wake.clear()
         for _ in range(STOP_SECONDS):
             if self._guarded(self._run.wind_down):

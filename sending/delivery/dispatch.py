@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
+from sending.delivery import limits
 from sending.delivery.assembly import assemble
 from sending.errors import SendingError
 from sending.ledger import Outcome
@@ -54,22 +56,30 @@ def prepare(messages: Sequence[Message]) -> Iterator[tuple[Draft, Route] | Outco
             domain__in={_domain_of(message) for message in messages}, is_active=True
         )
     }
-    default = default_route()
-    for message in messages:
-        profile = profiles.get(message.api_key_id)
-        route = (own_route(profile) if profile else None) or default
+    ready = []
+    for message, route in _with_routes(messages, profiles):
         if route is None:
-            yield ending(
-                message,
-                Status.DEFERRED,
-                "No route out is configured: add a default route in the dashboard.",
-                delay=NO_ROUTE_DELAY,
-            )
-            continue
+            reason = "No route out is configured: add a default route in the dashboard."
+            yield ending(message, Status.DEFERRED, reason, delay=NO_ROUTE_DELAY)
+        else:
+            ready.append((message, route))
+    admitted, waiting = limits.admit(ready)
+    yield from waiting
+    for message, route in admitted:
         message.template_version = versions.get(message.template_version_id)
+        profile = profiles.get(message.api_key_id)
         policy = profile.ambiguity_policy if profile else AmbiguityPolicy.RETRY
         made = _make(message, domains.get(_domain_of(message)), policy)
         yield made if isinstance(made, Outcome) else (made, route)
+
+
+def _with_routes(
+    messages: Sequence[Message], profiles: Mapping[UUID, SendingProfile]
+) -> Iterator[tuple[Message, Route | None]]:
+    default = default_route()
+    for message in messages:
+        profile = profiles.get(message.api_key_id)
+        yield message, (own_route(profile) if profile else None) or default
 
 
 def _make(message: Message, domain: SenderDomain | None, policy: str) -> Draft | Outcome:

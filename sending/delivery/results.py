@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from sending import ledger, suppressions
 from sending.addresses import parse_address
+from sending.delivery import limits
 from sending.delivery.lanes import Parcel, Result
 from sending.errors import (
     ConfigurationError,
@@ -41,7 +42,8 @@ def record(results: Sequence[Result]) -> None:
     Raises OperationalError or InterfaceError when the database is away; nothing is lost then. A
     result that the database refuses for another reason does not hold up the others.
     """
-    outcomes = [outcome for result in results if (outcome := outcome_of(result)) is not None]
+    found = [(result, outcome_of(result)) for result in results]
+    outcomes = [outcome for _, outcome in found if outcome is not None]
     try:
         ledger.record(outcomes)
     except (OperationalError, InterfaceError):
@@ -53,6 +55,13 @@ def record(results: Sequence[Result]) -> None:
     for result in results:
         if names_dead_address(result):
             _suppress(result)
+    limits.heed(
+        [
+            (result.parcel.outgoing.recipient, one.attempt)
+            for result, one in found
+            if one is not None
+        ]
+    )
 
 
 def _record_alone(outcome: Outcome) -> None:

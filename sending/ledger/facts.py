@@ -35,6 +35,7 @@ class Outcome:
     """What became of one claimed message.
 
     `delay`: how long a deferred message waits. `attempt`: None when nothing was tried on the wire.
+    `is_try` False: a limit of ours let it wait. That counts neither as a try nor into its lifetime.
     """
 
     message_id: UUID
@@ -44,6 +45,7 @@ class Outcome:
     reason: str = ""
     delay: timedelta | None = None
     attempt: AttemptFacts | None = None
+    is_try: bool = True
 
 
 def require_edge(before: str, after: str) -> None:

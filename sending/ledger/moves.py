@@ -140,6 +140,15 @@ def cancel(message_ids: Collection[UUID], *, detail: str) -> int:
         )
 
 
+def hasten_limited() -> int:
+    """Let every message that waits for a limit ask again now; return how many wait.
+
+    To be called when the limits change: their times were given under the limits before.
+    """
+    waiting = Message.objects.filter(status=Status.DEFERRED, is_limited=True)
+    return waiting.update(next_attempt_at=Now())
+
+
 def report(
     message: Message, *, kind: str, status: Status | None, now: datetime, detail: str
 ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -115,11 +116,11 @@ def held_by(held: Iterable[tuple[UUID, int]]) -> Q:
 
 def _move_by_group(outcomes: Iterable[Outcome]) -> None:
     """Update the rows with one statement for all that end alike; most are simply sent."""
-    groups: dict[tuple[Status, str, timedelta | None], list[UUID]] = defaultdict(list)
+    groups: dict[tuple[Status, str, timedelta | None, bool], list[UUID]] = defaultdict(list)
     for row in outcomes:
         reason = "" if row.status == Status.SENT else storable(row.reason)[:REASON_LENGTH]
-        groups[row.status, reason, row.delay].append(row.message_id)
-    for (status, reason, delay), ids in groups.items():
+        groups[row.status, reason, row.delay, row.is_try].append(row.message_id)
+    for (status, reason, delay, is_try), ids in groups.items():
         Message.objects.filter(id__in=ids).update(
             status=status,
             status_at=Now(),
@@ -127,4 +128,12 @@ def _move_by_group(outcomes: Iterable[Outcome]) -> None:
             lease_until=None,
             lapse_count=0,
             next_attempt_at=None if delay is None else Now() + delay,
+            is_limited=not is_try,
+            **({} if is_try else _wait_without_try(delay)),
         )
+
+
+def _wait_without_try(delay: timedelta | None) -> dict[str, Any]:
+    """Return the changes that give the try back, and the lifetime that is spent waiting."""
+    waited = delay or timedelta(0)
+    return {"attempt_count": F("attempt_count") - 1, "expires_at": F("expires_at") + waited}

@@ -65,7 +65,8 @@ RETURNING message.id, message.claim
 RECORD = """
 WITH outcome AS (
     SELECT * FROM jsonb_to_recordset(%s::jsonb) AS o (
-        id uuid, claim bigint, number int, status text, reason text, detail text, delay float)
+        id uuid, claim bigint, number int, status text, reason text, detail text, delay float,
+        is_try boolean)
 ), held AS (
     SELECT message.id, message.status AS before FROM sending_message AS message
     JOIN outcome ON message.id = outcome.id AND message.claim = outcome.claim
@@ -79,7 +80,11 @@ WITH outcome AS (
     UPDATE sending_message AS message
     SET status = outcome.status, status_at = statement_timestamp(), reason = outcome.reason,
         lease_until = NULL, lapse_count = 0,
-        next_attempt_at = statement_timestamp() + make_interval(secs => outcome.delay)
+        next_attempt_at = statement_timestamp() + make_interval(secs => outcome.delay),
+        is_limited = NOT outcome.is_try,
+        attempt_count = attempt_count - CASE WHEN outcome.is_try THEN 0 ELSE 1 END,
+        expires_at = CASE WHEN outcome.is_try THEN expires_at
+            ELSE expires_at + make_interval(secs => outcome.delay) END
     FROM outcome JOIN held ON held.id = outcome.id
     WHERE message.id = outcome.id AND message.id = ANY(%s::uuid[])
     RETURNING message.id, held.before, outcome.status, outcome.number, outcome.detail
@@ -134,6 +139,7 @@ def _outcome_row(row: Outcome) -> dict[str, Any]:
         "reason": "" if row.status == Status.SENT else reason[:REASON_LENGTH],
         "detail": reason[:DETAIL_LENGTH],
         "delay": None if row.delay is None else row.delay.total_seconds(),
+        "is_try": row.is_try,
     }
 
 

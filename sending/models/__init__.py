@@ -2,6 +2,7 @@
 
 from sending.models.domain import SenderDomain
 from sending.models.event import Attempt, Event
+from sending.models.limit import DailyCount, Limit, RecipientDomain, SlowDown, WarmUp
 from sending.models.message import Message, Status, Stream, first_id_since, new_message_id
 from sending.models.profile import AmbiguityPolicy, SendingProfile
 from sending.models.route import Route
@@ -11,16 +12,21 @@ from sending.models.template import Template, TemplateVersion
 __all__ = [
     "AmbiguityPolicy",
     "Attempt",
+    "DailyCount",
     "Event",
+    "Limit",
     "Message",
+    "RecipientDomain",
     "Route",
     "SenderDomain",
     "SendingProfile",
+    "SlowDown",
     "Status",
     "Stream",
     "Suppression",
     "Template",
     "TemplateVersion",
+    "WarmUp",
     "first_id_since",
     "new_message_id",
 ]

@@ -60,6 +60,7 @@ class Message(models.Model):
     `claim` names the worker's hold on a row in ``sending``; `lease_until` ends it.
     `handed_off_at` is set just before the body goes out: from then on the next hop may own it.
     `lapse_count` counts the claims that ended without a result since the last one that had any.
+    `is_limited`: a limit of ours made it wait, last time that it was claimed.
     `subject` and `template_version` are pinned at acceptance, as is the Message-ID.
     """
 
@@ -87,6 +88,7 @@ class Message(models.Model):
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     attempt_count = models.PositiveSmallIntegerField(default=0)
     lapse_count = models.PositiveSmallIntegerField(default=0, db_default=0)
+    is_limited = models.BooleanField(default=False, db_default=False)
     claim = models.BigIntegerField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     handed_off_at = models.DateTimeField(null=True, blank=True)
