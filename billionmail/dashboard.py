@@ -44,6 +44,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     ways = [
         _item("Routes", "route", "admin:sending_route_changelist"),
         _item("Sender domains", "domain_verification", "admin:sending_senderdomain_changelist"),
+        _item("Limits", "speed", "admin:sending_limit_changelist"),
         _item("Suppressions", "block", "admin:sending_suppression_changelist"),
     ]
     return [

@@ -34,6 +34,11 @@ class RedisServer:
         assert self._process is not None
         self._process.send_signal(number)
 
+    def empty(self) -> None:
+        """Forget everything."""
+        with Redis.from_url(self.url) as client:
+            client.flushall()
+
     def stop(self) -> None:
         if self._process is not None:
             self._process.kill()

@@ -9,6 +9,7 @@ from sending.commands.acceptance import (
     resend,
 )
 from sending.commands.domains import check_domain, create_domain, rotate_dkim_key
+from sending.commands.limits import delete_limit, end_slow_down, save_limit
 from sending.commands.routes import check_route, save_route
 from sending.commands.templates import (
     Preview,
@@ -29,10 +30,13 @@ __all__ = [
     "check_route",
     "create_domain",
     "create_template",
+    "delete_limit",
+    "end_slow_down",
     "preview",
     "resend",
     "rotate_dkim_key",
     "sample_values",
+    "save_limit",
     "save_route",
     "save_version",
 ]

@@ -125,12 +125,16 @@ class Buckets(Protocol):
     def take(self, buckets: Sequence[Bucket], asks: Sequence[Ask]) -> list[Answer]:
         """Answer the asks in their order."""
 
+    def taken(self, buckets: Sequence[Bucket]) -> list[float]:
+        """Return how many tokens are out of each bucket now."""
+
 
 class RedisBuckets:
     """Keep the buckets in Redis, for all workers; raises RedisError when it does not answer."""
 
     def __init__(self, url: str) -> None:
-        self._take = connect(url).register_script(TAKE)
+        self._client = connect(url)
+        self._take = self._client.register_script(TAKE)
 
     def take(self, buckets: Sequence[Bucket], asks: Sequence[Ask]) -> list[Answer]:
         """Answer the asks in one round trip."""
@@ -138,10 +142,27 @@ class RedisBuckets:
             "buckets": [[one.interval_ms, one.burst] for one in buckets],
             "wants": [[int(ask.is_returning), *(n + 1 for n in ask.buckets)] for ask in asks],
         }
-        # The braces put all keys into one slot of a cluster.
-        keys = [f"{{billionmail:buckets}}:{one.name}" for one in buckets]
+        keys = [_key(one) for one in buckets]
         answers = self._take(keys=keys, args=[json.dumps(asked), LOST_LINE_MS, KEPT_MS])
         return [(int(wait), int(number) - 1) for wait, number in answers]
+
+    def taken(self, buckets: Sequence[Bucket]) -> list[float]:
+        """Return how many tokens are out of each bucket now."""
+        with self._client.pipeline(transaction=False) as question:
+            question.time()
+            for bucket in buckets:
+                question.hget(_key(bucket), "full_at")
+            (seconds, micros), *found = question.execute()
+        now_ms = seconds * 1000 + micros / 1000
+        return [
+            max(float(full_at or 0) - now_ms, 0) / bucket.interval_ms
+            for bucket, full_at in zip(buckets, found, strict=True)
+        ]
+
+
+def _key(bucket: Bucket) -> str:
+    # The braces put all keys into one slot of a cluster.
+    return f"{{billionmail:buckets}}:{bucket.name}"
 
 
 @dataclass(slots=True)
@@ -176,6 +197,15 @@ class MemoryBuckets:
             # Forgetting all of it opens nothing: each begins anew with one token at most.
             self._kept.clear()
         return answers
+
+    def taken(self, buckets: Sequence[Bucket]) -> list[float]:
+        """Return how many tokens are out of each bucket now."""
+        now = self._clock() * 1000 + KEPT_MS
+        kept = [self._kept.get(bucket.name) for bucket in buckets]
+        return [
+            max(one.full_at - now, 0) / bucket.interval_ms if one is not None else 0
+            for bucket, one in zip(buckets, kept, strict=True)
+        ]
 
     def _shared(self, bucket: Bucket) -> Bucket:
         if self._share == 1:
@@ -240,6 +270,15 @@ class SafeBuckets:
                 self._own = MemoryBuckets(share=self._share)
                 return answers
         return self._own.take(buckets, asks)
+
+    def taken(self, buckets: Sequence[Bucket]) -> list[float]:
+        """Return how many tokens are out of each bucket now."""
+        if self._breaker.is_closed():
+            try:
+                return self._shared.taken(buckets)
+            except RedisError as error:
+                self._breaker.trip(error, consequence="the use of the limits is not known")
+        return self._own.taken(buckets)
 
 
 @lru_cache(maxsize=4)

@@ -73,6 +73,7 @@ EXCHANGERS = {
     "comcast.net": "comcast",
     "amazonaws.com": "amazon",
 }
+PROVIDERS = frozenset(DOMAINS.values()) | frozenset(EXCHANGERS.values())
 
 
 class Providers:

@@ -70,16 +70,25 @@ class LimitRule:
             return
         sender = want.sender_domain if limit.sender_domain else ""
         at = provider if limit.provider else ""
-        name = f"limit:{limit.pk}:{sender}:{at}"
+        name = limit_name(limit, sender=sender, provider=at)
         scope = limit.describe_scope(sender_domain=sender, provider=at)
         reason = f"at most {_count(limit.messages)} a {limit.unit} may go{scope}"
         if limit.period == Limit.Period.DAY:
             applied.dailies.append((Daily(name, limit.messages), reason))
             return
-        # The rate is part of the name: a bucket of another rate is another one.
-        name = f"{name}:{limit.messages}/{limit.period}/{limit.burst or ''}"
-        bucket = make_bucket(name, per_second=limit.per_second, burst=limit.burst)
-        applied.buckets.append((bucket, reason))
+        applied.buckets.append((limit_bucket(limit, name), reason))
+
+
+def limit_name(limit: Limit, *, sender: str, provider: str) -> str:
+    """Return what the mail is counted by that a limit holds back together."""
+    return f"limit:{limit.pk}:{sender}:{provider}"
+
+
+def limit_bucket(limit: Limit, name: str) -> Bucket:
+    """Return the bucket of a limit that is no daily one."""
+    # The rate is part of the name: a bucket of another rate is another one.
+    name = f"{name}:{limit.messages}/{limit.period}/{limit.burst or ''}"
+    return make_bucket(name, per_second=limit.per_second, burst=limit.burst)
 
 
 class WarmUpRule:

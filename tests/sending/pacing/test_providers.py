@@ -10,6 +10,7 @@ import pytest
 
 from sending.delivery import exchanges
 from sending.models import RecipientDomain
+from sending.pacing import providers
 from sending.pacing.providers import Providers, provider_of_exchangers
 from tests.dns_server import NameServer
 
@@ -44,30 +45,30 @@ def test_exchanger_tells_the_provider(names: list[str], provider: str) -> None:
 
 
 def test_well_known_domains_need_no_look_up(django_assert_num_queries) -> None:
-    providers = Providers()
+    own = Providers()
     with django_assert_num_queries(0):
-        providers.prepare(["gmail.com", "hotmail.com", "aol.com"], now=NOW)
-    names = [providers.of(domain) for domain in ("googlemail.com", "hotmail.com", "aol.com")]
+        own.prepare(["gmail.com", "hotmail.com", "aol.com"], now=NOW)
+    names = [own.of(domain) for domain in ("googlemail.com", "hotmail.com", "aol.com")]
     assert names == ["gmail", "microsoft", "yahoo"]
-    assert not providers.take_wanted()
+    assert not own.take_wanted()
 
 
 def test_unknown_domain_is_wanted_once_and_stands_for_itself_meanwhile() -> None:
-    providers = Providers()
+    own = Providers()
     for _ in range(2):
-        providers.prepare(["company.example"], now=NOW)
-    assert providers.of("company.example") == "company.example"
-    assert providers.take_wanted() == {"company.example"}
-    assert providers.take_wanted() == set()
+        own.prepare(["company.example"], now=NOW)
+    assert own.of("company.example") == "company.example"
+    assert own.take_wanted() == {"company.example"}
+    assert own.take_wanted() == set()
 
 
 def test_old_answer_is_used_and_asked_for_again() -> None:
     RecipientDomain.objects.create(domain="a.example", provider="gmail", looked_up_at=NOW)
     for later, wanted in ((timedelta(days=6), set()), (timedelta(days=8), {"a.example"})):
-        providers = Providers()
-        providers.prepare(["a.example"], now=NOW + later)
-        assert providers.of("a.example") == "gmail"
-        assert providers.take_wanted() == wanted
+        own = Providers()
+        own.prepare(["a.example"], now=NOW + later)
+        assert own.of("a.example") == "gmail"
+        assert own.take_wanted() == wanted
 
 
 def test_look_up_stores_what_the_dns_says_and_nothing_where_it_is_silent(
@@ -89,7 +90,7 @@ def test_look_up_goes_on_beside_and_is_known_at_once(
     settings.MX_LOOKUPS = True
     name_server.publish("a.example", "MX", "10 aspmx.l.google.com.")
     monkeypatch.setattr(exchanges, "system_resolver", name_server.resolver)
-    known = exchanges.providers.known
+    known = providers.known
     known.prepare(["a.example"], now=NOW)
     thread = exchanges.look_up_soon()
     assert thread is not None
@@ -100,11 +101,11 @@ def test_look_up_goes_on_beside_and_is_known_at_once(
 
 
 def test_other_worker_s_look_up_is_read_after_a_while(monkeypatch) -> None:
-    providers = Providers()
-    providers.prepare(["a.example"], now=NOW)
+    own = Providers()
+    own.prepare(["a.example"], now=NOW)
     RecipientDomain.objects.create(domain="a.example", provider="gmail", looked_up_at=NOW)
-    providers.prepare(["a.example"], now=NOW)
-    assert providers.of("a.example") == "a.example"
-    monkeypatch.setattr(providers, "_read_at", time.monotonic() - 61)
-    providers.prepare(["a.example"], now=NOW)
-    assert providers.of("a.example") == "gmail"
+    own.prepare(["a.example"], now=NOW)
+    assert own.of("a.example") == "a.example"
+    monkeypatch.setattr(own, "_read_at", time.monotonic() - 61)
+    own.prepare(["a.example"], now=NOW)
+    assert own.of("a.example") == "gmail"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Any
 
 import django
 from redis import Redis
@@ -21,9 +22,9 @@ BACKLOG = "backlog"
 LOT = 100
 
 
-def claim(client: Redis) -> list[bytes]:
+def claim(client: Redis) -> list[Any]:
     """Take hold of due messages that nobody else has."""
-    due = client.zrangebyscore(BACKLOG, 0, time.time(), start=0, num=LOT)
+    due: list[Any] = client.zrangebyscore(BACKLOG, 0, time.time(), start=0, num=LOT)
     with client.pipeline(transaction=False) as removal:
         for one in due:
             removal.zrem(BACKLOG, one)
