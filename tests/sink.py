@@ -27,7 +27,7 @@ class Sink:
 
     `replies` maps a recipient to the reply for its RCPT command; others are accepted, and
     answered for after `delay_seconds`. `connections` counts the greetings. More recipients than
-    `most_per_second` within any second are told to come slower, and counted in `refusals`.
+    `most` within any `most_seconds` are told to come slower, and counted in `refusals`.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,8 @@ class Sink:
         self.replies: dict[str, str] = {}
         self.connections = 0
         self.delay_seconds = 0.0
-        self.most_per_second: int | None = None
+        self.most: int | None = None
+        self.most_seconds = 1.0
         self.refusals = 0
         self._lately: deque[float] = deque()
         self.port = free_port()
@@ -85,13 +86,13 @@ class Sink:
         return reply
 
     def _is_too_fast(self) -> bool:
-        if self.most_per_second is None:
+        if self.most is None:
             return False
         now = time.monotonic()
-        while self._lately and now - self._lately[0] > 1:
+        while self._lately and now - self._lately[0] > self.most_seconds:
             self._lately.popleft()
         self._lately.append(now)
-        return len(self._lately) > self.most_per_second
+        return len(self._lately) > self.most
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:
         """Keep the message before it is answered for."""

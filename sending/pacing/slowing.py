@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from sending.models import Limit, SlowDown
@@ -63,22 +63,31 @@ def halve(
 
     The first time it starts from the rate that is configured or was `observed`, a second.
     """
-    with transaction.atomic():
-        is_same = Q(provider=provider, route=None) if route_id is None else Q(route_id=route_id)
-        row = SlowDown.objects.select_for_update().filter(is_same).first()
-        rate = row.rate(now) if row is not None else None
-        if row is not None and rate is not None and now - row.changed_at < HOLD:
-            return None
-        if row is None:
-            row = SlowDown(provider=provider, route_id=route_id)
-        if rate is None:
-            rate = _start(provider=provider, route_id=route_id, observed=observed)
-            row.full_per_second = rate
-        row.per_second = max(rate / 2, FLOOR_PER_SECOND)
-        row.full_per_second = max(row.full_per_second, 2 * FLOOR_PER_SECOND)
-        row.changed_at = now
-        row.reply = reply[:REPLY_LENGTH]
-        row.save()
+    try:
+        with transaction.atomic():
+            return _halve(provider, route_id, observed=observed, reply=reply, now=now)
+    except IntegrityError:  # another worker was told the same at the same time
+        return None
+
+
+def _halve(
+    provider: str, route_id: int | None, *, observed: float, reply: str, now: datetime
+) -> SlowDown | None:
+    is_same = Q(provider=provider, route=None) if route_id is None else Q(route_id=route_id)
+    row = SlowDown.objects.select_for_update().filter(is_same).first()
+    rate = row.rate(now) if row is not None else None
+    if row is not None and rate is not None and now - row.changed_at < HOLD:
+        return None
+    if row is None:
+        row = SlowDown(provider=provider, route_id=route_id)
+    if rate is None:
+        rate = _start(provider=provider, route_id=route_id, observed=observed)
+        row.full_per_second = rate
+    row.per_second = max(rate / 2, FLOOR_PER_SECOND)
+    row.full_per_second = max(row.full_per_second, 2 * FLOOR_PER_SECOND)
+    row.changed_at = now
+    row.reply = reply[:REPLY_LENGTH]
+    row.save()
     return row
 
 

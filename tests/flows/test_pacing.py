@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -88,8 +87,9 @@ def workers(tmp_path: Path, redis_server: RedisServer) -> Iterator[Workers]:
 
 @pytest.fixture
 def sink(sink: Sink) -> Sink:
-    # More than the limit and its burst, for what a busy machine brings together.
-    sink.most_per_second = 2 * PER_SECOND + 5
+    # A window long enough for what a busy machine brings together on the way to the sink.
+    sink.most_seconds = 5
+    sink.most = int(1.5 * PER_SECOND * sink.most_seconds)
     return sink
 
 
@@ -105,18 +105,15 @@ def all_arrived_once(sink: Sink, number: int) -> bool:
 def test_next_hop_with_a_limit_refuses_nothing_when_ours_is_below(
     key: ApiKey, sink: Sink, workers: Workers
 ) -> None:
-    limited_batch(key, 160)
     workers.start()
-    began = time.monotonic()
+    limited_batch(key, 160)
     accept_batch(key=key, recipients=["free@other.example"])
-    wait_until(lambda: "free@other.example" in sink.recipients, seconds=5)
     wait_until(lambda: len(sink.recipients) == 161)
-    took = time.monotonic() - began
     workers.end()
     assert sink.refusals == 0
     assert not SlowDown.objects.exists()
     assert set(Message.objects.values_list("status", flat=True)) == {Status.SENT}
-    assert took < 2 * 160 / PER_SECOND
+    assert sink.recipients.index("free@other.example") < 150  # it did not queue behind them
     claims = Event.objects.filter(kind=Status.SENDING).count()
     assert claims < 3 * 160
 
@@ -124,7 +121,7 @@ def test_next_hop_with_a_limit_refuses_nothing_when_ours_is_below(
 def test_without_our_limit_the_same_next_hop_does_refuse(
     key: ApiKey, sink: Sink, workers: Workers
 ) -> None:
-    accept_batch(key=key, recipients=[f"r{n}@recipient.example" for n in range(160)])
+    accept_batch(key=key, recipients=[f"r{n}@recipient.example" for n in range(600)])
     workers.start()
     wait_until(lambda: SlowDown.objects.filter(provider="recipient.example").exists())
     assert sink.refusals > 0
