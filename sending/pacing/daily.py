@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from datetime import date
+from datetime import date, timedelta
 
 from django.db import transaction
 
 from sending.models import DailyCount
+
+KEPT = timedelta(days=30)
 
 
 def used(names: Collection[str], *, today: date) -> dict[str, int]:
@@ -28,6 +30,7 @@ def take(wanted: Counter[str], *, allowances: Mapping[str, int], today: date) ->
             missing = sorted(wanted.keys() - rows.keys())
             new = [DailyCount(name=name, date=today) for name in missing]
             DailyCount.objects.bulk_create(new, ignore_conflicts=True)
+            DailyCount.objects.filter(date__lt=today - KEPT).delete()
             rows = _locked(wanted, today=today)
         given = {}
         for name, row in rows.items():
@@ -40,8 +43,3 @@ def take(wanted: Counter[str], *, allowances: Mapping[str, int], today: date) ->
 def _locked(names: Collection[str], *, today: date) -> dict[str, DailyCount]:
     rows = DailyCount.objects.select_for_update().filter(name__in=names, date=today)
     return {row.name: row for row in rows.order_by("name")}
-
-
-def forget_before(day: date) -> int:
-    """Delete the counts of older days; return how many there were."""
-    return DailyCount.objects.filter(date__lt=day).delete()[0]

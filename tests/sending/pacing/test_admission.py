@@ -153,6 +153,14 @@ def test_days_that_others_used_meanwhile_are_not_exceeded(monkeypatch) -> None:
     assert DailyCount.objects.get().used == 5
 
 
+def test_counts_of_old_days_are_not_kept_for_ever() -> None:
+    limit(messages=5, period=86400)
+    for number in (0, 30, 31):
+        Pacing().admit([want()], now=NOW + timedelta(days=number))
+    dates = DailyCount.objects.order_by("date").values_list("date", flat=True)
+    assert [(one - NOW.date()).days for one in dates] == [30, 31]
+
+
 def test_domain_without_a_known_provider_is_its_own_until_it_was_looked_up() -> None:
     limit(provider="gmail", messages=1)
     wants = [want("company.example"), want("company.example")]
