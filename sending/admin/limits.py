@@ -143,7 +143,7 @@ class LimitList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Read the rows, and the use of all of them at once."""
         super().get_results(request)
-        rows = list(self.result_list)
+        rows: list[Any] = list(self.result_list)  # type: ignore[has-type]
         used = usage.of_limits(rows, now=timezone.now())
         for row in rows:
             row.use_now = used[row.pk]

@@ -76,17 +76,17 @@ def test_waiting_is_no_try_and_does_not_end_its_lifetime(key: ApiKey, sink: Sink
 
 def test_limited_message_is_released_without_help(key: ApiKey, sink: Sink, settings) -> None:
     settings.SWEEP_SECONDS = 0.5
-    Limit.objects.create(messages=20, period=1, burst=2)
-    batch(key, 30)
+    Limit.objects.create(messages=20, period=1)
+    batch(key, 40)
     deliverer = delivery.Deliverer()
     deliverer.start()
-    wait_until(lambda: len(sink.recipients) == 30)
+    wait_until(lambda: len(sink.recipients) == 40)
     deliverer.stop()
     assert set(Message.objects.values_list("status", flat=True)) == {Status.SENT}
     claims = sum(
         message.events.filter(kind=Status.SENDING).count() for message in Message.objects.all()
     )
-    assert claims <= 3 * 30
+    assert claims < 3 * 40  # once in vain, once at their time, a few once more
 
 
 def test_message_that_has_its_time_goes_before_one_that_is_new(key: ApiKey, sink: Sink) -> None:
