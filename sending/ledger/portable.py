@@ -29,13 +29,13 @@ from sending.models.message import WAITING
 
 
 @transaction.atomic
-def claim_due(*, limit: int, claim: int, lease: timedelta) -> list[UUID]:
-    """Move up to `limit` due messages to ``sending`` and return their ids."""
+def claim_due(*, limit: int, claim: int, lease: timedelta) -> list[Message]:
+    """Move up to `limit` due messages to ``sending`` and return them."""
     now = database_now()
     due = list(
         Message.objects.select_for_update()
         .filter(status__in=WAITING, next_attempt_at__lte=Now(), expires_at__gt=Now())
-        .order_by("next_attempt_at")
+        .order_by("priority", "next_attempt_at")
         .values_list("id", "status", "attempt_count")[:limit]
     )
     Message.objects.filter(id__in=[row[0] for row in due]).update(
@@ -52,7 +52,8 @@ def claim_due(*, limit: int, claim: int, lease: timedelta) -> list[UUID]:
         (message_id, before, Status.SENDING, now, attempts + 1, "")
         for message_id, before, attempts in due
     )
-    return [row[0] for row in due]
+    ids = [row[0] for row in due]
+    return list(Message.objects.filter(id__in=ids).order_by("priority", "id")) if ids else []
 
 
 @transaction.atomic

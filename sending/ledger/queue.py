@@ -38,11 +38,12 @@ def claim(*, limit: int, claim: int | None = None) -> list[Message]:
     """Take hold of up to `limit` due messages for `LEASE_SECONDS` and return them.
 
     No message is ever returned to two callers. `claim`, else a new number, is in each message;
-    with the id it proves the hold. The oldest come first.
+    with the id it proves the hold. Those accepted one by one come before those of batches, then
+    the oldest first.
     """
     number = new_claim() if claim is None else claim
-    ids = _engine().claim_due(limit=limit, claim=number, lease=lease())
-    return list(Message.objects.filter(id__in=ids).order_by("id")) if ids else []
+    claimed: list[Message] = _engine().claim_due(limit=limit, claim=number, lease=lease())
+    return claimed
 
 
 def begin_handoff(held: Held, *, patience: timedelta) -> set[tuple[UUID, int]]:
