@@ -409,6 +409,7 @@ LONG_TEMPLATE = compile_source(
 
 
 @given(name=bodies, city=header_texts, more=st.text(max_size=3))
+@settings(max_examples=60, deadline=None)
 def test_a_long_filled_template_reads_back_as_it_was_rendered(
     name: str, city: str, more: str
 ) -> None:
