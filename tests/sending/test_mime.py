@@ -423,16 +423,12 @@ def test_a_long_filled_template_reads_back_as_it_was_rendered(
 
 
 def test_two_messages_of_one_template_share_no_values() -> None:
+    shown = []
     for name in ("Ann", "Bob"):
         html = LONG_TEMPLATE.render({"API": {"name": name}})
-        raw = build(replace(OUTGOING, html=html))
-        assert (
-            b"Dear Ann" in raw.replace(b"=\r\n", b""),
-            b"Dear Bob" in raw.replace(b"=\r\n", b""),
-        ) == (
-            name == "Ann",
-            name == "Bob",
-        )
+        read = email.message_from_bytes(build(replace(OUTGOING, html=html)), policy=policy.SMTP)
+        shown.append(set(re.findall("Dear (\\w+)", read.get_body(("html",)).get_content())))
+    assert shown == [{"Ann"}, {"Bob"}]
 
 
 def test_a_long_template_of_few_latin_letters_is_shorter_as_base64() -> None:
