@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-import queue
 import threading
 import time
+from collections import Counter
+from uuid import UUID
 
 from sending.delivery.loop import Loop
-from sending.delivery.parcels import Desk, Parcel, Result, configuration
+from sending.delivery.parcels import Desk, Parcel, Result, WaitingLine, configuration
 from sending.errors import LeaseLost, TransportError
 from sending.models import Route
 from sending.routes import open_transport
@@ -46,7 +47,9 @@ class ThreadLanes:
         self.route = route
         self._loop = loop
         self._desk = desk
-        self._parcels: queue.SimpleQueue[Parcel | None] = queue.SimpleQueue()
+        self._waiting = WaitingLine()
+        self._changed = threading.Condition()
+        self._is_retired = False
         self._threads: list[threading.Thread] = []
         self._outstanding = 0
 
@@ -57,33 +60,36 @@ class ThreadLanes:
     def put(self, parcel: Parcel) -> None:
         """Queue a parcel for the next free connection."""
         self._outstanding += 1
+        with self._changed:
+            self._waiting.append(parcel)
+            self._changed.notify()
         if len(self._threads) < min(self._outstanding, self.route.connections):
             lane = threading.Thread(
                 target=self._run, name=f"lane-{self.route.name}-{len(self._threads)}", daemon=True
             )
             self._threads.append(lane)
             lane.start()
-        self._parcels.put(parcel)
+
+    def waiting_keys(self) -> Counter[UUID]:
+        """Return the keys of the parcels that no connection has begun with, and how many each."""
+        with self._changed:
+            return Counter(parcel.key_id for parcel in self._waiting)
 
     def take_back(self) -> list[Parcel]:
         """Return the parcels that no connection has begun with."""
-        unstarted: list[Parcel] = []
-        while True:
-            try:
-                parcel = self._parcels.get_nowait()
-            except queue.Empty:
-                self._outstanding -= len(unstarted)
-                return unstarted
-            if parcel is not None:
-                unstarted.append(parcel)
+        with self._changed:
+            unstarted = self._waiting.take_all()
+        self._outstanding -= len(unstarted)
+        return unstarted
 
     def look_at_clock(self) -> None:
         """Do nothing: a backend has timeouts of its own."""
 
     def retire(self) -> None:
         """Let every connection close after the parcels that are queued already."""
-        for _ in self._threads:
-            self._parcels.put(None)
+        with self._changed:
+            self._is_retired = True
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Retire, and wait for it; no parcel may be under way."""
@@ -97,12 +103,15 @@ class ThreadLanes:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _next_parcel(self, transport: Transport | None) -> Parcel | None:
-        """Wait for a parcel; hang up meanwhile when it takes long."""
-        try:
-            return self._parcels.get(timeout=MAX_IDLE_SECONDS)
-        except queue.Empty:
-            _hang_up(transport)
-            return self._parcels.get()
+        """Wait for a parcel, and hang up meanwhile when it takes long; None at the end."""
+        with self._changed:
+            if not self._changed.wait_for(self._has_something, timeout=MAX_IDLE_SECONDS):
+                _hang_up(transport)
+                self._changed.wait_for(self._has_something)
+            return self._waiting.take() if self._waiting else None
+
+    def _has_something(self) -> bool:
+        return bool(self._waiting) or self._is_retired
 
     def _run(self) -> None:
         transport: Transport | None = None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Protocol
 from uuid import UUID
 
 from sending.errors import LeaseLost, TransportError
-from sending.models import Route
+from sending.models import Priority, Route
 from sending.outgoing import Outgoing
 from sending.transports import Receipt
 
@@ -31,6 +34,8 @@ class Parcel:
     """One outgoing on its way through a lane; `policy` decides should its answer be lost."""
 
     outgoing: Outgoing
+    key_id: UUID
+    priority: int
     attempt_number: int
     policy: str
     lanes: Lanes
@@ -72,6 +77,38 @@ class HandoffRequest(Protocol):
         """Let the lane go on, with the body or without."""
 
 
+class WaitingLine:
+    """Parcels that no connection has begun with, those of single mails in front."""
+
+    def __init__(self) -> None:
+        self._lines: tuple[deque[Parcel], ...] = tuple(deque() for _ in Priority)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._lines))
+
+    def __iter__(self) -> Iterator[Parcel]:
+        return chain(*self._lines)
+
+    def append(self, parcel: Parcel) -> None:
+        """Put a parcel behind those of its priority."""
+        self._lines[parcel.priority].append(parcel)
+
+    def put_back(self, parcel: Parcel) -> None:
+        """Put a parcel before those of its priority."""
+        self._lines[parcel.priority].appendleft(parcel)
+
+    def take(self) -> Parcel:
+        """Return the next parcel; raises IndexError when there is none."""
+        return next(line for line in self._lines if line or line is self._lines[-1]).popleft()
+
+    def take_all(self) -> list[Parcel]:
+        """Return all parcels."""
+        parcels = list(self)
+        for line in self._lines:
+            line.clear()
+        return parcels
+
+
 class Desk:
     """Where the lanes ask and bring, in the thread of the run."""
 
@@ -90,6 +127,9 @@ class Lanes(Protocol):
 
     def put(self, parcel: Parcel) -> None:
         """Queue a parcel for the next free connection."""
+
+    def waiting_keys(self) -> Counter[UUID]:
+        """Return the keys of the parcels that no connection has begun with, and how many each."""
 
     def take_back(self) -> list[Parcel]:
         """Return the parcels that no connection has begun with."""

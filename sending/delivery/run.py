@@ -17,9 +17,13 @@ from sending.delivery.lanes import ThreadLanes
 from sending.delivery.loop import Loop
 from sending.delivery.parcels import Desk, Lanes, Parcel, Result, Stopwatch
 from sending.delivery.smtp_lanes import SmtpLanes
-from sending.models import Message, Route, Status
+from sending.models import Message, Priority, Route, Status
 
 CLAIM_SIZE = 200
+# A route that is slower than the queue holds no more than about this many messages of a priority;
+# what else is due for its keys stays in the queue, and the messages of other routes go on.
+CROWD = {Priority.BATCH: CLAIM_SIZE // 2, Priority.SINGLE: 2 * CLAIM_SIZE}
+CROWDED_SECONDS = 0.2
 TURN_SECONDS = 0.25
 SWEEP_LEASES_SECONDS = 5
 
@@ -50,7 +54,9 @@ class Run:
         self._looked_at = time.monotonic()
         self._swept_at = float("-inf")
         self._claimed_at = float("-inf")
+        self._vain_seconds = 0.0
         self._is_more_due = True
+        self._was_crowded = False
 
     def look_soon(self) -> None:
         """Look for due messages now; for any thread."""
@@ -121,14 +127,16 @@ class Run:
         The claim stays open until that is done: should anything raise meanwhile, the next flush
         gives back what is in no lane.
         """
-        is_time = time.monotonic() - self._claimed_at >= settings.SWEEP_SECONDS
-        if len(self._held) > CLAIM_SIZE // 2 or not (self._is_more_due or is_time):
+        crowded = self._crowded_keys()
+        if not self._is_time_to_claim(crowded):
             return
         claim = ledger.new_claim()
         self._open_claims.add(claim)
-        claimed = ledger.claim(limit=CLAIM_SIZE, claim=claim)
-        self._is_more_due = len(claimed) == CLAIM_SIZE
+        began = time.monotonic()
+        claimed = ledger.claim(limit=CLAIM_SIZE, claim=claim, passing_over=crowded)
         self._claimed_at = time.monotonic()
+        self._vain_seconds = 0.0 if claimed else self._claimed_at - began
+        self._is_more_due = len(claimed) == CLAIM_SIZE
         if claimed:
             allowed = self._screen(claimed)
             stopwatch = Stopwatch(ledger.database_now())
@@ -140,6 +148,30 @@ class Run:
                     self._give_to_lane(*ready, stopwatch=stopwatch)
             ledger.record(refused)
         self._open_claims.discard(claim)
+
+    def _crowded_keys(self) -> dict[Priority, set[UUID]]:
+        """Return the keys of which enough is waiting for connections already."""
+        crowded: dict[Priority, set[UUID]] = {}
+        for lanes in self._lanes.values():
+            keys = lanes.waiting_keys()
+            for priority, crowd in CROWD.items():
+                if keys.total() >= crowd:
+                    crowded.setdefault(priority, set()).update(keys)
+        return crowded
+
+    def _is_time_to_claim(self, crowded: dict[Priority, set[UUID]]) -> bool:
+        """Tell whether to look: when something may be due, at the latest with every sweep.
+
+        While keys are passed over, looking has to skip their messages: looking in vain may take a
+        twentieth of the time then.
+        """
+        if self._was_crowded and not crowded:
+            self._is_more_due = True
+        self._was_crowded = bool(crowded)
+        passed = time.monotonic() - self._claimed_at
+        if crowded:
+            return passed >= max(CROWDED_SECONDS, 20 * self._vain_seconds)
+        return self._is_more_due or passed >= settings.SWEEP_SECONDS
 
     def _screen(self, claimed: Sequence[Message]) -> list[Message]:
         """Return the messages that may go; record the others as suppressed."""
@@ -156,7 +188,15 @@ class Run:
 
     def _give_to_lane(self, draft: dispatch.Draft, route: Route, *, stopwatch: Stopwatch) -> None:
         lanes = self._lanes_of(route)
-        parcel = Parcel(draft.outgoing, draft.attempt_number, draft.policy, lanes, stopwatch)
+        parcel = Parcel(
+            outgoing=draft.outgoing,
+            key_id=draft.key_id,
+            priority=draft.priority,
+            attempt_number=draft.attempt_number,
+            policy=draft.policy,
+            lanes=lanes,
+            stopwatch=stopwatch,
+        )
         self._held[parcel.claim] = parcel
         lanes.put(parcel)
 

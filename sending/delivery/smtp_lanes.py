@@ -9,13 +9,14 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from sending.delivery.loop import Loop
-from sending.delivery.parcels import Desk, Parcel, Result, configuration
+from sending.delivery.parcels import Desk, Parcel, Result, WaitingLine, configuration
 from sending.errors import TransportError
 from sending.models import Route
 from sending.routes import smtp_transport
@@ -64,7 +65,7 @@ class SmtpLanes:
         self.route = route
         self._loop = loop
         self._desk = desk
-        self._waiting: deque[Parcel] = deque()
+        self._waiting = WaitingLine()
         self._passages: dict[Transaction, Passage] = {}
         self._channels: set[Channel] = set()
         self._idle: list[Channel] = []
@@ -86,11 +87,13 @@ class SmtpLanes:
         else:
             self._open_more()
 
+    def waiting_keys(self) -> Counter[UUID]:
+        """Return the keys of the parcels that no connection has begun with, and how many each."""
+        return Counter(parcel.key_id for parcel in self._waiting)
+
     def take_back(self) -> list[Parcel]:
         """Return the parcels that no connection has begun with."""
-        unstarted = list(self._waiting)
-        self._waiting.clear()
-        return unstarted
+        return self._waiting.take_all()
 
     def look_at_clock(self) -> None:
         """Give up servers that have been silent for too long, and leave idle ones."""
@@ -157,7 +160,7 @@ class SmtpLanes:
     def _transaction_for(self, channel: Channel) -> Transaction | None:
         """Return the next parcel's transaction; bring back those that this server cannot take."""
         while self._waiting:
-            parcel = self._waiting.popleft()
+            parcel = self._waiting.take()
             passage = Passage(parcel, parcel.stopwatch.now(), time.monotonic())
             try:
                 transaction = Transaction(
@@ -188,7 +191,7 @@ class SmtpLanes:
         answer = transaction.answer
         if isinstance(answer, StaleConnection) and channel.session.messages > 1:
             # The server had said nothing about it, so a new connection cannot make a second copy.
-            self._waiting.appendleft(passage.parcel)
+            self._waiting.put_back(passage.parcel)
         elif answer is not None:
             self._bring(passage, answer)
 
@@ -273,6 +276,6 @@ class SmtpLanes:
         self._no_opening_before = time.monotonic() + REOPEN_SECONDS
         if self._channels or not self._waiting:
             return
-        parcel = self._waiting.popleft()
+        parcel = self._waiting.take()
         took = timedelta(seconds=time.monotonic() - clock)
         self._bring(Passage(parcel, parcel.stopwatch.now() - took, clock), error)

@@ -23,18 +23,23 @@ from sending.ledger.rows import (
     insert_attempts,
     storable,
 )
-from sending.models import Message, Status
+from sending.models import Message, Priority, Status
 from sending.models.event import TRANSITIONS
 from sending.models.message import WAITING
 
 
 @transaction.atomic
-def claim_due(*, limit: int, claim: int, lease: timedelta) -> list[Message]:
+def claim_due(
+    *, limit: int, claim: int, lease: timedelta, passing_over: dict[Priority, set[UUID]]
+) -> list[Message]:
     """Move up to `limit` due messages to ``sending`` and return them."""
     now = database_now()
+    passed_over = Q(pk__in=[])
+    for priority, keys in passing_over.items():
+        passed_over |= Q(priority=priority, api_key_id__in=keys)
     due = list(
         Message.objects.select_for_update()
-        .filter(status__in=WAITING, next_attempt_at__lte=Now(), expires_at__gt=Now())
+        .filter(~passed_over, status__in=WAITING, next_attempt_at__lte=Now(), expires_at__gt=Now())
         .order_by("priority", "next_attempt_at")
         .values_list("id", "status", "attempt_count")[:limit]
     )

@@ -18,15 +18,16 @@ from django.db import connection
 
 from sending.ledger.facts import AttemptFacts, Outcome
 from sending.ledger.rows import DETAIL_LENGTH, REASON_LENGTH, storable
-from sending.models import Message, Status
+from sending.models import Message, Priority, Status
 from sending.models.event import TRANSITIONS
 
-# Those accepted one by one come before those of batches. The limit is part of the text, for the
-# planner has to know that it is small.
+# Those accepted one by one come before those of batches; of each, the keys in a list are passed
+# over. The limit is part of the text, for the planner has to know that it is small.
 CLAIM = """
 WITH one_by_one AS (
     SELECT id, status FROM sending_message
     WHERE status IN ('queued', 'deferred') AND priority = 0
+        AND api_key_id <> ALL(%s::uuid[])
         AND next_attempt_at <= statement_timestamp() AND expires_at > statement_timestamp()
     ORDER BY next_attempt_at
     LIMIT {limit}
@@ -34,6 +35,7 @@ WITH one_by_one AS (
 ), of_batches AS (
     SELECT id, status FROM sending_message
     WHERE status IN ('queued', 'deferred') AND priority = 1
+        AND api_key_id <> ALL(%s::uuid[])
         AND next_attempt_at <= statement_timestamp() AND expires_at > statement_timestamp()
     ORDER BY next_attempt_at
     LIMIT {limit}
@@ -120,12 +122,15 @@ COLUMNS = [field.attname for field in Message._meta.concrete_fields]
 SETTLES_UNKNOWN = sorted(TRANSITIONS[Status.UNKNOWN] & TRANSITIONS[Status.SENDING])
 
 
-def claim_due(*, limit: int, claim: int, lease: timedelta) -> list[Message]:
+def claim_due(
+    *, limit: int, claim: int, lease: timedelta, passing_over: dict[Priority, set[UUID]]
+) -> list[Message]:
     """Move up to `limit` due messages to ``sending`` and return them."""
     statement = CLAIM.format(limit=int(limit), columns=", ".join(COLUMNS))
     attribs_at = COLUMNS.index("attribs")
     messages = []
-    for row in _execute(statement, [claim, lease.total_seconds()]):
+    passed_over = [_list(passing_over.get(priority, ())) for priority in Priority]
+    for row in _execute(statement, [*passed_over, claim, lease.total_seconds()]):
         values = list(row)
         values[attribs_at] = _parse_attribs(values[attribs_at])
         messages.append(Message.from_db(connection.alias, COLUMNS, values))
