@@ -35,6 +35,8 @@ class Draft:
     """A finished mail, and what its sender wants to happen when its answer is lost."""
 
     outgoing: Outgoing
+    key_id: UUID
+    priority: int
     attempt_number: int
     policy: str
 
@@ -91,7 +93,7 @@ def _make(message: Message, domain: SenderDomain | None, policy: str) -> Draft |
         log.exception("Message %s could not be made", message.id)
         reason = f"The mail could not be made because of a defect: {error!r}"
         return ending(message, Status.DEFERRED, reason, delay=DEFECT_DELAY)
-    return Draft(outgoing, message.attempt_count, policy)
+    return Draft(outgoing, message.api_key_id, message.priority, message.attempt_count, policy)
 
 
 def _domain_of(message: Message) -> str:

@@ -3,7 +3,14 @@
 from sending.models.domain import SenderDomain
 from sending.models.event import Attempt, Event
 from sending.models.limit import DailyCount, Limit, RecipientDomain, SlowDown, WarmUp
-from sending.models.message import Message, Status, Stream, first_id_since, new_message_id
+from sending.models.message import (
+    Message,
+    Priority,
+    Status,
+    Stream,
+    first_id_since,
+    new_message_id,
+)
 from sending.models.profile import AmbiguityPolicy, SendingProfile
 from sending.models.route import Route
 from sending.models.suppression import Suppression
@@ -16,6 +23,7 @@ __all__ = [
     "Event",
     "Limit",
     "Message",
+    "Priority",
     "RecipientDomain",
     "Route",
     "SenderDomain",
