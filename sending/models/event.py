@@ -1,4 +1,9 @@
-"""Define what is written down of a message: tries on the wire, and everything that happened."""
+"""Define what is written down of a message: tries on the wire, and everything that happened.
+
+Both tables grow with every message, so they have no more indexes than are read, and the database
+does not look up the message of each row: `sending.ledger` writes a row in the statement that has
+just changed its message.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +18,15 @@ from sending.models.message import Message, Status
 class Attempt(models.Model):
     """One try on the wire: where, how far it got, what the next hop said."""
 
-    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="attempts")
+    message = models.ForeignKey(
+        Message,
+        on_delete=models.CASCADE,
+        related_name="attempts",
+        db_index=False,
+        db_constraint=False,
+    )
     number = models.PositiveSmallIntegerField()
-    route = models.ForeignKey("sending.Route", on_delete=models.SET_NULL, null=True)
+    route = models.ForeignKey("sending.Route", on_delete=models.SET_NULL, null=True, db_index=False)
     started_at = models.DateTimeField()
     duration_ms = models.PositiveIntegerField()
     phase = models.CharField(max_length=10)
@@ -85,7 +96,13 @@ class Event(models.Model):
     `status_before` and `status_after` are empty for a fact that changes no status.
     """
 
-    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="events")
+    message = models.ForeignKey(
+        Message,
+        on_delete=models.CASCADE,
+        related_name="events",
+        db_index=False,
+        db_constraint=False,
+    )
     kind = models.CharField(max_length=20)
     status_before = models.CharField(max_length=10, blank=True, default="")
     status_after = models.CharField(max_length=10, blank=True, default="")
