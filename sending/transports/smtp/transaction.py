@@ -15,7 +15,7 @@ _LAST_WORDS_SECONDS = 1
 
 
 class StaleConnection(TransientError):
-    """The connection ended before the server had answered anything about this message."""
+    """The connection ended, or is used up, before the server took anything of this message."""
 
 
 class Transaction:
@@ -39,7 +39,10 @@ class Transaction:
         """Return the acceptance, or raise as ``Transport.send`` says."""
         error = self._offer_envelope()
         if error is not None:
-            self._session.reset()
+            if isinstance(error, StaleConnection):
+                self._session.quit()
+            else:
+                self._session.reset()
             raise error
         self._ask(before_body)
         self._send_body()
@@ -66,8 +69,16 @@ class Transaction:
         return error
 
     def _judge(self, reply: Reply) -> TransportError | None:
-        expected = reply.code == 354 if self._phase is Phase.DATA else reply.code // 100 == 2
-        return None if expected else self._refused(reply)
+        if reply.code == 354 if self._phase is Phase.DATA else reply.code // 100 == 2:
+            return None
+        if self._phase is Phase.MAIL and reply.enhanced == "4.5.3" and self._session.messages:
+            # OpenSMTPD: the connection has carried as many messages as it may.
+            return StaleConnection(
+                f"{self._session.relay} takes no more over this connection: {reply}",
+                phase=self._phase,
+                reply=reply,
+            )
+        return self._refused(reply)
 
     def _send_lone_dot(self) -> None:
         """End a message that has no recipient: the server waits for it (RFC 2920 section 3.1)."""
