@@ -22,8 +22,10 @@ from sending.transports.smtp.session import Relay, Session
 from sending.transports.smtp.transaction import StaleConnection, Transaction
 
 _TLS_MODES = ("none", "starttls", "tls")
-# How Postfix and Exim name the message in their acceptance.
-_QUEUE_ID = re.compile(r"(?:queued as|\bid=)\s*<?([\w.@-]+)")
+# How Postfix, Exim and OpenSMTPD, in this order, name the message in their acceptance.
+_QUEUE_ID = re.compile(
+    r"(?:queued as|\bid=)\s*<?(?P<id>[\w.@-]+)|^(?P<first>\w+) Message accepted for delivery"
+)
 
 
 class SmtpTransport:
@@ -120,7 +122,8 @@ class SmtpTransport:
             session.messages += 1
             session.used_at = time.monotonic()
         queue_id = _QUEUE_ID.search(reply.text)
-        return Receipt(reply=reply, transport_id=queue_id[1] if queue_id else "")
+        transport_id = queue_id["id"] or queue_id["first"] if queue_id else ""
+        return Receipt(reply=reply, transport_id=transport_id)
 
     def _kept_session(self) -> Session | None:
         """Answer the open session, unless it is used up or has been idle for too long."""
