@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -100,6 +101,16 @@ def test_messages_of_one_connection_keep_their_own_answers(server, make_transpor
     assert len(set(ids.values())) == 20
     assert all(f"id {ids[subject]}".encode() in octets for subject, octets in arrived)
     assert server.connections - before == 1
+
+
+@only(EXIM)
+def test_pipelining_is_used_where_it_is_offered(server, make_transport, make_outgoing):
+    outgoing = make_outgoing()
+
+    make_transport(server.port).send(outgoing, before_body=yes)
+
+    # Exim writes "L-" when the client made no use of it, and "." for pipelining before EHLO.
+    assert re.search(r" L\.? ", server.logged(f"<= .*{outgoing.message_id.strip('<>')}"))
 
 
 def test_a_refused_recipient_does_not_break_its_neighbours(server, make_transport, make_outgoing):
@@ -255,10 +266,10 @@ def test_a_limit_of_messages_per_connection_costs_no_message(
 
 @pytest.mark.parametrize(("package", "settings"), ONE_SECOND)
 def test_a_server_that_closes_an_idle_connection_costs_no_message(
-    start, make_transport, make_outgoing, package, settings
+    start, make_transport, make_outgoing, certificate, package, settings
 ):
     hasty = start(package, settings)
-    transport = make_transport(hasty.port)
+    transport = make_transport(hasty.port, tls="starttls", ca_file=certificate.path)
 
     transport.send(make_outgoing(subject="First"), before_body=yes)
     hasty.logged("timeout")
