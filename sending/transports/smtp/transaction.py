@@ -65,7 +65,7 @@ class Transaction:
             if error and not self._is_pipelined:
                 return error
         if error and reply.code == 354:
-            self._send_lone_dot()
+            self._end_data(error)
         return error
 
     def _judge(self, reply: Reply) -> TransportError | None:
@@ -80,8 +80,12 @@ class Transaction:
             )
         return self._refused(reply)
 
-    def _send_lone_dot(self) -> None:
+    def _end_data(self, error: TransportError) -> None:
         """End a message that has no recipient: the server waits for it (RFC 2920 section 3.1)."""
+        if error.phase is Phase.MAIL:
+            # There is a recipient all the same: the dot would send it an empty message.
+            self._session.drop()
+            return
         try:
             self._session.write(b".\r\n")
             self._session.read()
