@@ -1,7 +1,7 @@
 """Run private Postfix, Exim and OpenSMTPD servers that leave nothing behind.
 
-Each listens on the loopback, keeps what ann@example.org gets, and refuses other recipients. Mail to
-lost@example.org is accepted but comes back as a bounce.
+Each listens on the loopback, keeps what ann@example.org and ann+any@example.org get, and refuses
+other recipients. Mail to lost@example.org is accepted but comes back as a bounce.
 """
 
 from __future__ import annotations

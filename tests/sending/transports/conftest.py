@@ -11,10 +11,7 @@ import pytest
 
 from sending.outgoing import Mailbox, Outgoing
 from sending.transports import SmtpTransport
-from tests.rig.mail_servers import MailServer
-from tests.sending.transports.certificate import Certificate, make_certificate
 from tests.sending.transports.provider import ProviderStub
-from tests.sending.transports.real_servers import SERVERS, must_run
 from tests.sending.transports.script import Script, ScriptedServer
 from tests.sending.transports.sink import Sink
 
@@ -96,29 +93,8 @@ def scripted() -> Iterator[Callable[..., ScriptedServer]]:
         server.finish()
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("certificate"))
-
-
 @pytest.fixture
 def provider() -> Iterator[ProviderStub]:
     stub = ProviderStub()
     yield stub
     stub.stop()
-
-
-@pytest.fixture(scope="module", params=SERVERS)
-def shared_server(request: pytest.FixtureRequest, certificate: Certificate) -> Iterator[MailServer]:
-    """Run each real server in turn."""
-    must_run(request.param)
-    with SERVERS[request.param](pem=certificate.pem) as running:
-        yield running
-
-
-@pytest.fixture
-def server(shared_server: MailServer) -> MailServer:
-    """Give a real server whose boxes are empty."""
-    for path in (shared_server.root / "mail").glob("*/new/*"):
-        path.unlink()
-    return shared_server

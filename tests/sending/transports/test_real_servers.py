@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -12,14 +10,11 @@ from sending.errors import ConfigurationError, LeaseLost, PermanentError, Phase
 from sending.mime import build
 from sending.outgoing import Outgoing
 from tests.rig.mail_servers import MAX_OCTETS, PASSWORD, USERNAME, MailServer
-from tests.sending.transports.certificate import Certificate
 from tests.sending.transports.lease import Lease
 from tests.sending.transports.real_servers import (
     EXIM,
     OPENSMTPD,
     POSTFIX,
-    SERVERS,
-    must_run,
     only,
     parse,
     subjects,
@@ -34,18 +29,6 @@ THREE_MESSAGES = [
     (OPENSMTPD, "smtp limit max-mails 3"),
 ]
 ONE_SECOND = [(POSTFIX, "smtpd_timeout = 1s"), (EXIM, "smtp_receive_timeout = 1s")]
-
-
-@pytest.fixture
-def start(certificate: Certificate) -> Iterator[Callable[[str, str], MailServer]]:
-    """Start servers with settings of their own."""
-    with contextlib.ExitStack() as stack:
-
-        def start_one(package: str, settings: str) -> MailServer:
-            must_run(package)
-            return stack.enter_context(SERVERS[package](pem=certificate.pem, settings=settings))
-
-        yield start_one
 
 
 def yes() -> bool:
