@@ -36,6 +36,11 @@ def open_transport(route: Route) -> Transport:
     """
     if route.kind == Route.Kind.ANYMAIL:
         return AnymailTransport(backend=route.backend, options=backend_options(route))
+    return smtp_transport(route)
+
+
+def smtp_transport(route: Route) -> SmtpTransport:
+    """Return a transport for a route to an SMTP server; it connects when it is first used."""
     return SmtpTransport(
         host=route.host,
         port=route.port,

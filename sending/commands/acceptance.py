@@ -25,7 +25,14 @@ from sending.errors import (
     SuppressedRecipient,
     TemplateUnavailable,
 )
-from sending.models import Message, SendingProfile, Status, TemplateVersion, new_message_id
+from sending.models import (
+    Message,
+    Priority,
+    SendingProfile,
+    Status,
+    TemplateVersion,
+    new_message_id,
+)
 from sending.outgoing import Mailbox
 from sending.rendering import Target, compile_source
 from sending.routes import route_of
@@ -77,7 +84,7 @@ def accept_message(
         _write_suppressed(profile, [(address, verdict)])
         raise SuppressedRecipient(f"Invalid recipient: {verdict}")
     request = _checked(profile, addresser, attribs, version)
-    message = _draft(request, address, now=ledger.database_now())
+    message = _draft(request, address, Priority.SINGLE, now=ledger.database_now())
     _store([message], key=key)
     return message
 
@@ -105,7 +112,7 @@ def accept_batch(
     request = _checked(profile, addresser, attribs)
     _check_total(request.attribs, recipients=len(allowed))
     now = ledger.database_now()
-    messages = [_draft(request, address, now=now) for address in allowed]
+    messages = [_draft(request, address, Priority.BATCH, now=now) for address in allowed]
     with transaction.atomic():
         _write_suppressed(profile, blocked)
         _store(messages, key=key)
@@ -280,7 +287,7 @@ def _require_variables(version: TemplateVersion, subject: str, attribs: Mapping[
             raise InvalidAttribs(f"Sending failed: the template cannot be used: {error}") from None
 
 
-def _draft(request: _Request, address: Address, *, now: datetime) -> Message:
+def _draft(request: _Request, address: Address, priority: Priority, *, now: datetime) -> Message:
     profile = request.profile
     identity = new_message_id()
     return Message(
@@ -297,6 +304,7 @@ def _draft(request: _Request, address: Address, *, now: datetime) -> Message:
         attribs=request.attribs,
         has_unsubscribe_link=profile.has_unsubscribe_link,
         message_id=f"<{identity}@{request.message_id_domain}>",
+        priority=priority,
         status=Status.QUEUED,
         accepted_at=now,
         status_at=now,
@@ -319,7 +327,7 @@ def _write_suppressed(profile: SendingProfile, blocked: Iterable[tuple[Address, 
     request = _Request(profile, *_own_wording(profile), sender, "suppressed.invalid", {})
     messages = []
     for address, verdict in blocked:
-        message = _draft(request, address, now=now)
+        message = _draft(request, address, Priority.SINGLE, now=now)
         message.status = Status.SUPPRESSED
         message.reason = str(verdict)
         message.next_attempt_at = None

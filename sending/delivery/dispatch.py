@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 from sending.delivery.assembly import assemble
 from sending.errors import SendingError
@@ -33,6 +34,8 @@ class Draft:
     """A finished mail, and what its sender wants to happen when its answer is lost."""
 
     outgoing: Outgoing
+    key_id: UUID
+    priority: int
     attempt_number: int
     policy: str
 
@@ -81,7 +84,7 @@ def _make(message: Message, domain: SenderDomain | None, policy: str) -> Draft |
         log.exception("Message %s could not be made", message.id)
         reason = f"The mail could not be made because of a defect: {error!r}"
         return ending(message, Status.DEFERRED, reason, delay=DEFECT_DELAY)
-    return Draft(outgoing, message.attempt_count, policy)
+    return Draft(outgoing, message.api_key_id, message.priority, message.attempt_count, policy)
 
 
 def _domain_of(message: Message) -> str:

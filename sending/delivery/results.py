@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from sending import ledger, suppressions
 from sending.addresses import parse_address
-from sending.delivery.lanes import Parcel, Result
+from sending.delivery.parcels import Parcel, Result
 from sending.errors import (
     ConfigurationError,
     LeaseLost,

@@ -23,19 +23,24 @@ from sending.ledger.rows import (
     insert_attempts,
     storable,
 )
-from sending.models import Message, Status
+from sending.models import Message, Priority, Status
 from sending.models.event import TRANSITIONS
 from sending.models.message import WAITING
 
 
 @transaction.atomic
-def claim_due(*, limit: int, claim: int, lease: timedelta) -> list[UUID]:
-    """Move up to `limit` due messages to ``sending`` and return their ids."""
+def claim_due(
+    *, limit: int, claim: int, lease: timedelta, passing_over: dict[Priority, set[UUID]]
+) -> list[Message]:
+    """Move up to `limit` due messages to ``sending`` and return them."""
     now = database_now()
+    passed_over = Q(pk__in=[])
+    for priority, keys in passing_over.items():
+        passed_over |= Q(priority=priority, api_key_id__in=keys)
     due = list(
         Message.objects.select_for_update()
-        .filter(status__in=WAITING, next_attempt_at__lte=Now(), expires_at__gt=Now())
-        .order_by("next_attempt_at")
+        .filter(~passed_over, status__in=WAITING, next_attempt_at__lte=Now(), expires_at__gt=Now())
+        .order_by("priority", "next_attempt_at")
         .values_list("id", "status", "attempt_count")[:limit]
     )
     Message.objects.filter(id__in=[row[0] for row in due]).update(
@@ -52,7 +57,8 @@ def claim_due(*, limit: int, claim: int, lease: timedelta) -> list[UUID]:
         (message_id, before, Status.SENDING, now, attempts + 1, "")
         for message_id, before, attempts in due
     )
-    return [row[0] for row in due]
+    ids = [row[0] for row in due]
+    return list(Message.objects.filter(id__in=ids).order_by("priority", "id")) if ids else []
 
 
 @transaction.atomic

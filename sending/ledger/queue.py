@@ -13,7 +13,7 @@ from django.db import connection
 
 from sending.ledger import portable, postgres
 from sending.ledger.facts import Outcome, require_edge
-from sending.models import Message, Status
+from sending.models import Message, Priority, Status
 
 AFTER_HANDOFF_GRACE = timedelta(seconds=30)
 
@@ -34,15 +34,23 @@ def new_claim() -> int:
     return secrets.randbits(63)
 
 
-def claim(*, limit: int, claim: int | None = None) -> list[Message]:
+def claim(
+    *,
+    limit: int,
+    claim: int | None = None,
+    passing_over: dict[Priority, set[UUID]] | None = None,
+) -> list[Message]:
     """Take hold of up to `limit` due messages for `LEASE_SECONDS` and return them.
 
     No message is ever returned to two callers. `claim`, else a new number, is in each message;
-    with the id it proves the hold. The oldest come first.
+    with the id it proves the hold. Those accepted one by one come before those of batches, then
+    the oldest first. `passing_over`: keys whose messages of a priority are left alone.
     """
     number = new_claim() if claim is None else claim
-    ids = _engine().claim_due(limit=limit, claim=number, lease=lease())
-    return list(Message.objects.filter(id__in=ids).order_by("id")) if ids else []
+    claimed: list[Message] = _engine().claim_due(
+        limit=limit, claim=number, lease=lease(), passing_over=passing_over or {}
+    )
+    return claimed
 
 
 def begin_handoff(held: Held, *, patience: timedelta) -> set[tuple[UUID, int]]:

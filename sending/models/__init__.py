@@ -2,7 +2,14 @@
 
 from sending.models.domain import SenderDomain
 from sending.models.event import Attempt, Event
-from sending.models.message import Message, Status, Stream, first_id_since, new_message_id
+from sending.models.message import (
+    Message,
+    Priority,
+    Status,
+    Stream,
+    first_id_since,
+    new_message_id,
+)
 from sending.models.profile import AmbiguityPolicy, SendingProfile
 from sending.models.route import Route
 from sending.models.suppression import Suppression
@@ -13,6 +20,7 @@ __all__ = [
     "Attempt",
     "Event",
     "Message",
+    "Priority",
     "Route",
     "SenderDomain",
     "SendingProfile",

@@ -34,6 +34,13 @@ class Status(models.TextChoices):
 WAITING = (Status.QUEUED, Status.DEFERRED)
 
 
+class Priority(models.IntegerChoices):
+    """Who goes first: a mail that one person waits for is not held up by ten thousand others."""
+
+    SINGLE = 0, "Accepted by itself"
+    BATCH = 1, "Accepted with many others"
+
+
 class Stream(models.TextChoices):
     """Class of mail with its own rules: an answer to an act of the recipient, or to many."""
 
@@ -81,6 +88,9 @@ class Message(models.Model):
 
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
     reason = models.CharField(max_length=500, blank=True)
+    priority = models.PositiveSmallIntegerField(
+        choices=Priority.choices, default=Priority.SINGLE, db_default=Priority.SINGLE
+    )
     accepted_at = models.DateTimeField()
     status_at = models.DateTimeField()
     expires_at = models.DateTimeField()
@@ -112,7 +122,9 @@ class Message(models.Model):
         indexes = [
             # sending.ledger.claim: the next due messages, however many rows are at rest.
             models.Index(
-                fields=["next_attempt_at"], name="message_due", condition=Q(status__in=WAITING)
+                fields=["priority", "next_attempt_at"],
+                name="message_due",
+                condition=Q(status__in=WAITING),
             ),
             # sending.ledger.reap: the few that are held. On the id, not on lease_until, so that
             # marking the hand-off changes no index.

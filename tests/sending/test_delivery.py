@@ -19,7 +19,7 @@ from sending import delivery, ledger
 from sending.commands import accept_batch, accept_message, cancel, resend
 from sending.delivery import Deliverer, deliver_due, run
 from sending.delivery.assembly import assemble
-from sending.models import Attempt, Message, Route, SendingProfile, Status, Suppression
+from sending.models import Attempt, Message, Priority, Route, SendingProfile, Status, Suppression
 from sending.suppressions import suppress
 from tests.factories.sending import RouteFactory, SendingProfileFactory, TemplateFactory
 from tests.sink import Sink, free_port
@@ -404,3 +404,25 @@ def test_a_suppressed_recipient_is_not_sent_to_again_by_hand(key: ApiKey, sink: 
     deliver_due()
     assert resend([message.id], by="admin") == 0
     assert Message.objects.get().status == Status.BOUNCED
+
+
+def test_a_single_mail_overtakes_the_batches_that_wait(key: ApiKey, sink: Sink) -> None:
+    accept_batch(key=key, recipients=[f"r{number}@recipient.example" for number in range(300)])
+    accept_message(key=key, recipient=ANN)
+    Route.objects.update(connections=1)
+    deliver_due()
+    assert sink.recipients.index(ANN) < 5
+
+
+def test_a_route_that_hangs_does_not_hold_up_the_others(
+    key: ApiKey, sink: Sink, deliverer: Deliverer
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it never greets
+        slow = RouteFactory.create(port=silent.getsockname()[1], connections=1)
+        stuck = SendingProfileFactory.create(route=slow).api_key
+        accept_batch(key=stuck, recipients=[f"r{number}@slow.example" for number in range(1_000)])
+        wait_for(lambda: Message.objects.filter(status=Status.SENDING).count() >= 100)
+        accept_batch(key=key, recipients=[ANN, BOB])
+        wait_for(lambda: sorted(sink.recipients) == [ANN, BOB])
+        held = Message.objects.filter(status=Status.SENDING, recipient_domain="slow.example")
+        assert held.count() <= run.CLAIM_SIZE + run.CROWD[Priority.BATCH]

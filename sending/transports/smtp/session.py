@@ -66,30 +66,25 @@ class Session:
                 self._authenticate()
         except ConnectionLost as error:
             self.drop()
-            raise self.lost(error, phase=self._phase) from error
+            text = f"{self.relay}: {error} (phase {self._phase})"
+            raise TransientError(text, phase=self._phase, reply=Reply(text=str(error))) from error
         except TransportError:
             self.quit()
             raise
 
     def write(self, octets: bytes, *, seconds: float | None = None) -> None:
         """Write all octets; raises ConnectionLost when the last one did not leave."""
-        self._open_wire().write(octets, seconds=seconds or self.relay.command_timeout_seconds)
+        self.wire().write(octets, seconds=seconds or self.relay.command_timeout_seconds)
 
     def read(self, *, seconds: float | None = None) -> Reply:
         """Read one reply, and close the connection when it is the server's farewell (421)."""
         code, lines = self._read_lines(seconds=seconds)
         return read_reply(code, lines)
 
-    def reset(self) -> None:
-        """Have the server forget the transaction; without its consent the connection is closed."""
-        if not self.is_open:
-            return
-        try:
-            self.write(b"RSET\r\n")
-            if self.read().code // 100 != 2:
-                self.quit()
-        except ConnectionLost:
-            self.drop()
+    def note_message(self) -> None:
+        """Count a message that was tried, and remember when."""
+        self.messages += 1
+        self.used_at = time.monotonic()
 
     def quit(self) -> None:
         """Say goodbye and close; whether the server answers is of no interest."""
@@ -104,24 +99,14 @@ class Session:
             self._wire.close()
             self._wire = None
 
-    def lost(
-        self, error: ConnectionLost, *, phase: Phase, is_ambiguous: bool = False
-    ) -> TransientError:
-        """Make the error for a connection that ended where a reply was due."""
-        return TransientError(
-            f"{self.relay}: {error} (phase {phase})",
-            phase=phase,
-            reply=Reply(text=str(error)),
-            is_ambiguous=is_ambiguous,
-        )
-
-    def _open_wire(self) -> Wire:
+    def wire(self) -> Wire:
+        """Return the connection, for a loop that drives it; raises ConnectionLost when closed."""
         if self._wire is None:
             raise ConnectionLost("the connection is closed")
         return self._wire
 
     def _read_lines(self, *, seconds: float | None = None) -> tuple[int, list[str]]:
-        code, lines = self._open_wire().read(seconds=seconds or self.relay.command_timeout_seconds)
+        code, lines = self.wire().read(seconds=seconds or self.relay.command_timeout_seconds)
         if code == 421:
             self.drop()
         return code, lines
@@ -200,7 +185,7 @@ class Session:
         if self._context is None:
             raise self._wrong("TLS was asked for without a context.")
         try:
-            version = self._open_wire().start_tls(
+            version = self.wire().start_tls(
                 self._context, host=self.relay.host, seconds=self.relay.command_timeout_seconds
             )
         except ssl.SSLCertVerificationError as error:

@@ -69,8 +69,6 @@ def test_a_refusal_after_the_dot_is_not_ambiguous(
         peer.accept_envelope()
         peer.hear_body()
         peer.say(reply)
-        peer.hear("RSET")
-        peer.say("250 Ok")
         peer.deliver()
         peer.hear_goodbye()
 
