@@ -14,6 +14,9 @@ from django.db.models import Q
 
 from sending.models.message import Message, Status
 
+# The kind of a try whose answer was lost: the next hop may have the message.
+AMBIGUOUS = "ambiguous"
+
 
 class Attempt(models.Model):
     """One try on the wire: where, how far it got, what the next hop said."""
@@ -50,8 +53,9 @@ class Attempt(models.Model):
 # writes, and the database refuses an event that is not among them.
 TRANSITIONS: dict[str, frozenset[str]] = {
     "": frozenset({Status.QUEUED, Status.SUPPRESSED}),
-    Status.QUEUED: frozenset({Status.SENDING, Status.CANCELED, Status.EXPIRED}),
-    Status.DEFERRED: frozenset({Status.SENDING, Status.CANCELED, Status.EXPIRED}),
+    # To sent: the answer of a worker that was given up came after all.
+    Status.QUEUED: frozenset({Status.SENDING, Status.SENT, Status.CANCELED, Status.EXPIRED}),
+    Status.DEFERRED: frozenset({Status.SENDING, Status.SENT, Status.CANCELED, Status.EXPIRED}),
     Status.SENDING: frozenset(
         {
             Status.SENT,
