@@ -120,7 +120,7 @@ REPLIES = [
 
 OUTCOMES = {
     "hard": ("bounced", "now"),
-    "domain": ("bounced", "now"),
+    "domain": ("bounced", "after_2"),
     "disabled": ("bounced", "after_2"),
     "undetermined": ("bounced", "after_3"),
     "soft": ("bounced", "after_5"),
