@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sending.delivery.assembly import assemble
 from sending.errors import SendingError
-from sending.ledger import Outcome
+from sending.ledger import Outcome, database_now
 from sending.models import (
     AmbiguityPolicy,
     Message,
@@ -21,11 +21,10 @@ from sending.models import (
     TemplateVersion,
 )
 from sending.outgoing import Outgoing
-from sending.routes import default_route, own_route
+from sending.routes import NoWay, Ways, bound_to_route
 
 log = logging.getLogger(__name__)
 
-NO_ROUTE_DELAY = timedelta(minutes=1)
 DEFECT_DELAY = timedelta(minutes=5)
 
 
@@ -43,7 +42,7 @@ class Draft:
 def prepare(messages: Sequence[Message]) -> Iterator[tuple[Draft, Route] | Outcome]:
     """Yield for each message its mail and its route, or the outcome of one that cannot go.
 
-    What the messages share is read in four queries. One message's failure is its own.
+    What the messages share is read in five queries. One message's failure is its own.
     """
     profiles = SendingProfile.objects.select_related("route").in_bulk(
         {message.api_key_id for message in messages}
@@ -57,17 +56,14 @@ def prepare(messages: Sequence[Message]) -> Iterator[tuple[Draft, Route] | Outco
             domain__in={_domain_of(message) for message in messages}, is_active=True
         )
     }
-    default = default_route()
+    ways = Ways(profiles.values(), now=database_now())
+    tried = [message.id for message in messages if message.attempt_count > 1]
+    bound = bound_to_route(tried) if tried and ways.have_choice() else {}
     for message in messages:
         profile = profiles.get(message.api_key_id)
-        route = (own_route(profile) if profile else None) or default
-        if route is None:
-            yield ending(
-                message,
-                Status.DEFERRED,
-                "No route out is configured: add a default route in the dashboard.",
-                delay=NO_ROUTE_DELAY,
-            )
+        route = ways.choose(profile, bound_to=bound.get(message.id))
+        if isinstance(route, NoWay):
+            yield ending(message, Status.DEFERRED, route.reason, delay=route.delay)
             continue
         message.template_version = versions.get(message.template_version_id)
         policy = profile.ambiguity_policy if profile else AmbiguityPolicy.RETRY

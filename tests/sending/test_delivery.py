@@ -72,6 +72,35 @@ def test_a_refused_recipient_bounces_is_suppressed_and_spares_its_neighbours(
     assert order.source_message == bounced
 
 
+@pytest.mark.parametrize(
+    ("reply", "needed"),
+    [("554 Transaction failed", 3), ("550 5.1.1 Gone", 1)],
+)
+def test_an_address_is_suppressed_when_its_refusals_add_up(
+    key: ApiKey, sink: Sink, reply: str, needed: int
+) -> None:
+    sink.replies[ANN] = reply
+    for number in range(1, needed + 1):
+        accept_message(key=key, recipient=ANN)
+        deliver_due()
+        assert Suppression.objects.exists() is (number == needed)
+
+
+def test_a_domain_that_is_unknown_once_is_not_suppressed(key: ApiKey, sink: Sink) -> None:
+    sink.replies[ANN] = "550 5.1.2 Host unknown"
+    for _ in range(2):
+        accept_message(key=key, recipient=ANN)
+        deliver_due()
+    assert Message.objects.filter(status=Status.BOUNCED).count() == 2
+    assert not Suppression.objects.exists()
+    Attempt.objects.filter(pk=Attempt.objects.earliest("id").pk).update(
+        started_at=timezone.now() - timedelta(hours=1)
+    )
+    accept_message(key=key, recipient=ANN)
+    deliver_due()
+    assert Suppression.objects.get().note == "550 5.1.2 Host unknown"
+
+
 def test_a_policy_refusal_is_rejected_and_never_suppresses(key: ApiKey, sink: Sink) -> None:
     sink.replies[ANN] = "550 5.7.1 Blocked: your address is on a list"
     accept_message(key=key, recipient=ANN)
