@@ -6,10 +6,11 @@ from sending.commands.acceptance import (
     accept_batch,
     accept_message,
     cancel,
+    mark_delivered,
     resend,
 )
 from sending.commands.domains import check_domain, create_domain, rotate_dkim_key
-from sending.commands.routes import check_route, save_route
+from sending.commands.routes import check_route, resume_route, save_route
 from sending.commands.templates import (
     Preview,
     create_template,
@@ -29,8 +30,10 @@ __all__ = [
     "check_route",
     "create_domain",
     "create_template",
+    "mark_delivered",
     "preview",
     "resend",
+    "resume_route",
     "rotate_dkim_key",
     "sample_values",
     "save_route",
