@@ -182,8 +182,8 @@ class SendingProfileInline(StackedInline):
                 "fields": (
                     "sender_domains",
                     "extra_senders",
-                    ("route", *FURTHER_ROUTES),
-                    "ambiguity_policy",
+                    ("route", "ambiguity_policy"),
+                    FURTHER_ROUTES,
                 ),
             },
         ),
