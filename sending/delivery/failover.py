@@ -7,6 +7,7 @@ ambiguous stays with the policy of the key (docs/decisions/0008-failover-between
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from sending import ledger, outages
@@ -22,18 +23,28 @@ BEFORE_THE_DOT = (Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.BODY)
 HUNG_UP = (0, 421)
 
 
-def learn(results: Sequence[Result]) -> frozenset[UUID]:
-    """Note which routes worked and which did not; return the messages another route can take.
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What results tell of their routes.
+
+    `elsewhere`: the messages that another route can take. `is_route_resumed`: what waited for one
+    is due now.
+    """
+
+    elsewhere: frozenset[UUID]
+    is_route_resumed: bool
+
+
+def learn(results: Sequence[Result]) -> Lesson:
+    """Note which routes worked and which did not.
 
     Idempotent. Costs no statement while all routes work.
     """
-    for result in results:
-        if _let_us_in(result):
-            _note_success(result)
+    resumed = [_note_success(result) for result in results if _let_us_in(result)]
     failed = [result for result in results if _left_nothing(result)]
     for result in {(one.parcel.route.pk, type(one.answer)): one for one in failed}.values():
         _note_failure(result)
-    return with_another_way([result.parcel for result in failed])
+    return Lesson(with_another_way([result.parcel for result in failed]), any(resumed))
 
 
 def with_another_way(parcels: Iterable[Parcel]) -> frozenset[UUID]:
@@ -86,10 +97,13 @@ def _let_us_in(result: Result) -> bool:
     return isinstance(error, Receipt)
 
 
-def _note_success(result: Result) -> None:
+def _note_success(result: Result) -> bool:
+    """Tell whether that ended a pause; what waited for the route is due then."""
     route = result.parcel.route
-    if outages.note_success(route, started_at=result.started_at):
+    is_resumed = outages.note_success(route, started_at=result.started_at)
+    if is_resumed:
         ledger.hasten(reason_prefix=outages.why_paused(route))
+    return is_resumed
 
 
 def _note_failure(result: Result) -> None:

@@ -39,16 +39,16 @@ def record(results: Sequence[Result]) -> bool:
     """Write down what the lanes came back with, and suppress addresses that do not exist.
 
     What is known of the routes is learned first: a message whose route could not be used comes
-    due at once where its key has another, and nothing was sent. Returns whether one does.
+    due at once where its key has another, and nothing was sent. Returns whether anything did.
 
     Raises OperationalError or InterfaceError when the database is away; nothing is lost then. A
     result that the database refuses for another reason does not hold up the others.
     """
-    elsewhere = failover.learn(results)
+    lesson = failover.learn(results)
     outcomes = [
         outcome
         for result in results
-        if (outcome := outcome_of(result, elsewhere=elsewhere)) is not None
+        if (outcome := outcome_of(result, elsewhere=lesson.elsewhere)) is not None
     ]
     try:
         ledger.record(outcomes)
@@ -60,7 +60,7 @@ def record(results: Sequence[Result]) -> bool:
             _record_alone(outcome)
     for result in results:
         _suppress_if_dead(result)
-    return bool(elsewhere)
+    return bool(lesson.elsewhere) or lesson.is_route_resumed
 
 
 def _record_alone(outcome: Outcome) -> None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.db.models.functions import Now
 from django.test import override_settings
 from django.utils import timezone
@@ -382,6 +383,21 @@ def test_what_a_dead_worker_held_is_freed_while_this_one_is_busy(
         status=Status.SENDING, claim=1, lease_until=Now() - timedelta(seconds=1), handed_off_at=None
     )
     wait_for(lambda: Message.objects.get(recipient=ANN).claim != 1, seconds=2)
+
+
+def test_an_acceptance_that_comes_after_the_lease_has_ended_makes_no_second_copy(
+    key: ApiKey, sink: Sink, deliverer: Deliverer
+) -> None:
+    sink.delay_seconds = 1
+    accept_message(key=key, recipient=ANN)
+    wait_for(lambda: Message.objects.filter(handed_off_at__isnull=False).exists())
+    with transaction.atomic():
+        # As another worker's sweep does, had this one been cut off from the database.
+        Message.objects.update(lease_until=Now() - timedelta(seconds=1))
+        assert ledger.reap() == 1
+        Message.objects.update(next_attempt_at=Now() + timedelta(seconds=3))
+    wait_for(lambda: Message.objects.get().status == Status.SENT, seconds=2.5)
+    assert sink.recipients == [ANN]
 
 
 def test_an_overdue_message_is_not_sent_any_more(key: ApiKey, sink: Sink) -> None:
