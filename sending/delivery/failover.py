@@ -6,14 +6,14 @@ ambiguous stays with the policy of the key (docs/decisions/0008-failover-between
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from sending import ledger, outages
 from sending.delivery.parcels import Parcel, Result
 from sending.errors import ConfigurationError, Phase, TransientError, TransportError
-from sending.models import Message, Route, SendingProfile
+from sending.models import Route, SendingProfile
 from sending.routes import Ways, bound_to_route
 from sending.transports import Receipt
 
@@ -47,19 +47,20 @@ def learn(results: Sequence[Result]) -> Lesson:
     return Lesson(with_another_way([result.parcel for result in failed]), any(resumed))
 
 
-def with_another_way(parcels: Iterable[Parcel]) -> frozenset[UUID]:
+def with_another_way(parcels: Sequence[Parcel]) -> frozenset[UUID]:
     """Return the messages whose key has a route besides theirs that can be used now."""
-    tried = {parcel.outgoing.id: parcel.route.pk for parcel in parcels}
-    if not tried:
+    if not parcels:
         return frozenset()
-    keys = dict(Message.objects.filter(id__in=tried).values_list("id", "api_key_id"))
-    profiles = SendingProfile.objects.select_related("route").in_bulk(set(keys.values()))
+    profiles = SendingProfile.objects.select_related("route").in_bulk(
+        {parcel.key_id for parcel in parcels}
+    )
     ways = Ways(profiles.values(), now=ledger.database_now())
-    bound = bound_to_route(keys)
+    bound = bound_to_route([parcel.outgoing.id for parcel in parcels])
     return frozenset(
-        message_id
-        for message_id, key in keys.items()
-        if message_id not in bound and ways.has_another(profiles.get(key), than=tried[message_id])
+        parcel.outgoing.id
+        for parcel in parcels
+        if parcel.outgoing.id not in bound
+        and ways.has_another(profiles.get(parcel.key_id), than=parcel.route.pk)
     )
 
 
