@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('apikeys', '0001_initial'),
-        ('sending', '0002_singles_go_before_batches'),
+        ('sending', '0004_room_for_updates'),
     ]
 
     operations = [
