@@ -6,11 +6,12 @@ from sending.commands.acceptance import (
     accept_batch,
     accept_message,
     cancel,
+    mark_delivered,
     resend,
 )
 from sending.commands.domains import check_domain, create_domain, rotate_dkim_key
 from sending.commands.limits import delete_limit, end_slow_down, save_limit
-from sending.commands.routes import check_route, save_route
+from sending.commands.routes import check_route, resume_route, save_route
 from sending.commands.templates import (
     Preview,
     create_template,
@@ -32,8 +33,10 @@ __all__ = [
     "create_template",
     "delete_limit",
     "end_slow_down",
+    "mark_delivered",
     "preview",
     "resend",
+    "resume_route",
     "rotate_dkim_key",
     "sample_values",
     "save_limit",

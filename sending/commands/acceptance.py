@@ -165,6 +165,11 @@ def cancel(message_ids: Sequence[UUID], *, by: str) -> int:
     return ledger.cancel(message_ids, detail=f"Canceled by {by}.")
 
 
+def mark_delivered(message_ids: Sequence[UUID], *, by: str) -> int:
+    """Settle unknown messages that somebody knows to have arrived; return how many were unknown."""
+    return ledger.mark_delivered(message_ids, detail=f"Marked delivered by {by}.")
+
+
 @dataclass(frozen=True, slots=True)
 class _Request:
     """What all messages of one call have in common, checked."""

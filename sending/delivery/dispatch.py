@@ -11,7 +11,7 @@ from uuid import UUID
 from sending.delivery import limits
 from sending.delivery.assembly import assemble
 from sending.errors import SendingError
-from sending.ledger import Outcome
+from sending.ledger import Outcome, database_now
 from sending.models import (
     AmbiguityPolicy,
     Message,
@@ -22,11 +22,10 @@ from sending.models import (
     TemplateVersion,
 )
 from sending.outgoing import Outgoing
-from sending.routes import default_route, own_route
+from sending.routes import NoWay, Ways, bound_to_route
 
 log = logging.getLogger(__name__)
 
-NO_ROUTE_DELAY = timedelta(minutes=1)
 DEFECT_DELAY = timedelta(minutes=5)
 
 
@@ -44,7 +43,7 @@ class Draft:
 def prepare(messages: Sequence[Message]) -> Iterator[tuple[Draft, Route] | Outcome]:
     """Yield for each message its mail and its route, or the outcome of one that cannot go.
 
-    What the messages share is read in four queries. One message's failure is its own.
+    What the messages share is read in five queries. One message's failure is its own.
     """
     profiles = SendingProfile.objects.select_related("route").in_bulk(
         {message.api_key_id for message in messages}
@@ -60,9 +59,8 @@ def prepare(messages: Sequence[Message]) -> Iterator[tuple[Draft, Route] | Outco
     }
     ready = []
     for message, route in _with_routes(messages, profiles):
-        if route is None:
-            reason = "No route out is configured: add a default route in the dashboard."
-            yield ending(message, Status.DEFERRED, reason, delay=NO_ROUTE_DELAY)
+        if isinstance(route, NoWay):
+            yield ending(message, Status.DEFERRED, route.reason, delay=route.delay)
         else:
             ready.append((message, route))
     admitted, waiting = limits.admit(ready)
@@ -77,11 +75,13 @@ def prepare(messages: Sequence[Message]) -> Iterator[tuple[Draft, Route] | Outco
 
 def _with_routes(
     messages: Sequence[Message], profiles: Mapping[UUID, SendingProfile]
-) -> Iterator[tuple[Message, Route | None]]:
-    default = default_route()
+) -> Iterator[tuple[Message, Route | NoWay]]:
+    ways = Ways(profiles.values(), now=database_now())
+    tried = [message.id for message in messages if message.attempt_count > 1]
+    bound = bound_to_route(tried) if tried and ways.have_choice() else {}
     for message in messages:
         profile = profiles.get(message.api_key_id)
-        yield message, (own_route(profile) if profile else None) or default
+        yield message, ways.choose(profile, bound_to=bound.get(message.id))
 
 
 def _make(message: Message, domain: SenderDomain | None, policy: str) -> Draft | Outcome:

@@ -9,7 +9,7 @@ from collections import Counter
 from uuid import UUID
 
 from sending.delivery.loop import Loop
-from sending.delivery.parcels import Desk, Parcel, Result, WaitingLine, configuration
+from sending.delivery.parcels import Desk, Parcel, Result, WaitingLine
 from sending.errors import LeaseLost, TransportError
 from sending.models import Route
 from sending.routes import open_transport
@@ -55,7 +55,7 @@ class ThreadLanes:
 
     def serves(self, route: Route) -> bool:
         """Tell whether the lanes were opened for the route as it is configured now."""
-        return configuration(self.route) == configuration(route)
+        return self.route.configuration() == route.configuration()
 
     def put(self, parcel: Parcel) -> None:
         """Queue a parcel for the next free connection."""

@@ -145,8 +145,3 @@ class Lanes(Protocol):
 
     def is_finished(self) -> bool:
         """Tell whether nothing is open or under way any more."""
-
-
-def configuration(route: Route) -> dict[str, object]:
-    """Return what connections of the route depend on."""
-    return {field.attname: getattr(route, field.attname) for field in route._meta.concrete_fields}

@@ -258,7 +258,7 @@ class Run:
     def _record_results(self) -> int:
         finished = self._desk.results
         if finished:
-            results.record(finished)
+            self._is_more_due |= results.record(finished)
             self._desk.results = []
             self._forget(result.parcel for result in finished)
             self._clear_lanes_without_connection(finished)
@@ -269,7 +269,7 @@ class Run:
         for result in finished:
             if results.is_without_connection(result):
                 waiting = result.parcel.lanes.take_back()
-                ledger.record([results.deferred_with(result, parcel) for parcel in waiting])
+                self._is_more_due |= results.record_waiting(waiting, failed=result)
                 self._forget(waiting)
 
     def _extend_leases(self) -> None:

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sending.delivery.loop import Loop
-from sending.delivery.parcels import Desk, Parcel, Result, WaitingLine, configuration
+from sending.delivery.parcels import Desk, Parcel, Result, WaitingLine
 from sending.errors import TransportError
 from sending.models import Route
 from sending.routes import smtp_transport
@@ -77,7 +77,7 @@ class SmtpLanes:
 
     def serves(self, route: Route) -> bool:
         """Tell whether the lanes were opened for the route as it is configured now."""
-        return configuration(self.route) == configuration(route)
+        return self.route.configuration() == route.configuration()
 
     def put(self, parcel: Parcel) -> None:
         """Queue a parcel for the next free connection."""

@@ -11,6 +11,9 @@ from sending.models import Status
 from sending.models.event import TRANSITIONS
 
 MAX_LAPSES = 5
+MAY_BECOME_SENT = frozenset(
+    Status(before) for before, afters in TRANSITIONS.items() if Status.SENT in afters
+)
 
 
 class IllegalTransition(Exception):

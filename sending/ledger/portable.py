@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from sending.ledger.facts import Outcome
+from sending.ledger.facts import MAY_BECOME_SENT, Outcome
 from sending.ledger.rows import (
     REASON_LENGTH,
     append_changes,
@@ -85,12 +85,17 @@ def extend_leases(held: Sequence[tuple[UUID, int]], *, lease: timedelta) -> None
 
 @transaction.atomic
 def record(outcomes: Sequence[Outcome]) -> None:
-    """Write attempts, states and events of outcomes whose edge from ``sending`` was checked."""
+    """Write attempts, states and events of outcomes whose edge from ``sending`` was checked.
+
+    No message may have two outcomes here.
+    """
+    held = held_by((row.message_id, row.claim) for row in outcomes)
+    accepted = [row.message_id for row in outcomes if row.status == Status.SENT]
     before = dict(
         Message.objects.select_for_update()
         .filter(
-            held_by((row.message_id, row.claim) for row in outcomes),
-            status__in=(Status.SENDING, Status.UNKNOWN),
+            held & Q(status__in=(Status.SENDING, Status.UNKNOWN))
+            | Q(id__in=accepted, status__in=MAY_BECOME_SENT)
         )
         .order_by("id")
         .values_list("id", "status")

@@ -16,7 +16,7 @@ from uuid import UUID
 import psycopg
 from django.db import connection
 
-from sending.ledger.facts import AttemptFacts, Outcome
+from sending.ledger.facts import MAY_BECOME_SENT, AttemptFacts, Outcome
 from sending.ledger.rows import DETAIL_LENGTH, REASON_LENGTH, storable
 from sending.models import Message, Priority, Status
 from sending.models.event import TRANSITIONS
@@ -90,10 +90,13 @@ WITH outcome AS MATERIALIZED (
         kind text, reply_code int, enhanced_status text, reply_text text, transport_id text)
 ), held AS (
     SELECT message.id, message.status AS before FROM sending_message AS message
-    JOIN outcome ON message.id = outcome.id AND message.claim = outcome.claim
+    JOIN outcome ON message.id = outcome.id
     WHERE message.id = ANY(%s::uuid[]) AND (
-        message.status = 'sending'
-        OR message.status = 'unknown' AND outcome.status = ANY(%s::text[])
+        message.claim = outcome.claim AND (
+            message.status = 'sending'
+            OR message.status = 'unknown' AND outcome.status = ANY(%s::text[])
+        )
+        OR outcome.status = 'sent' AND message.status = ANY(%s::text[])
     )
     ORDER BY message.id
     FOR UPDATE OF message
@@ -124,6 +127,7 @@ SELECT id, status, before, status, statement_timestamp(), number, detail FROM mo
 
 COLUMNS = [field.attname for field in Message._meta.concrete_fields]
 SETTLES_UNKNOWN = sorted(TRANSITIONS[Status.UNKNOWN] & TRANSITIONS[Status.SENDING])
+SETTLED_BY_ACCEPTANCE = sorted(MAY_BECOME_SENT)
 
 
 def claim_due(
@@ -157,10 +161,13 @@ def begin_handoff(held: Sequence[tuple[UUID, int]], *, lease: timedelta) -> list
 
 
 def record(outcomes: Sequence[Outcome]) -> None:
-    """Write attempts, states and events of outcomes whose edge from ``sending`` was checked."""
+    """Write attempts, states and events of outcomes whose edge from ``sending`` was checked.
+
+    No message may have two outcomes here.
+    """
     ids = _list(row.message_id for row in outcomes)
     rows = json.dumps([_outcome_row(row) for row in outcomes])
-    _execute(RECORD, [rows, ids, SETTLES_UNKNOWN, ids])
+    _execute(RECORD, [rows, ids, SETTLES_UNKNOWN, SETTLED_BY_ACCEPTANCE, ids])
 
 
 def _outcome_row(row: Outcome) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Hold what was asked, how it left, and what is known of it."""
 
 from sending.models.domain import SenderDomain
-from sending.models.event import Attempt, Event
+from sending.models.event import AMBIGUOUS, Attempt, Event
 from sending.models.limit import DailyCount, Limit, RecipientDomain, SlowDown, WarmUp
 from sending.models.message import (
     Message,
@@ -11,16 +11,18 @@ from sending.models.message import (
     first_id_since,
     new_message_id,
 )
-from sending.models.profile import AmbiguityPolicy, SendingProfile
+from sending.models.profile import AmbiguityPolicy, FallbackRoute, SendingProfile
 from sending.models.route import Route
 from sending.models.suppression import Suppression
 from sending.models.template import Template, TemplateVersion
 
 __all__ = [
+    "AMBIGUOUS",
     "AmbiguityPolicy",
     "Attempt",
     "DailyCount",
     "Event",
+    "FallbackRoute",
     "Limit",
     "Message",
     "Priority",

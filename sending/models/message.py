@@ -72,9 +72,16 @@ class Message(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=new_message_id, editable=False)
-    api_key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, related_name="messages")
+    # Every change of status writes to every index, so there are no more than are read often.
+    api_key = models.ForeignKey(
+        ApiKey, on_delete=models.PROTECT, related_name="messages", db_index=False
+    )
     template_version = models.ForeignKey(
-        "sending.TemplateVersion", on_delete=models.PROTECT, related_name="messages", null=True
+        "sending.TemplateVersion",
+        on_delete=models.PROTECT,
+        related_name="messages",
+        null=True,
+        db_index=False,
     )
     stream = models.CharField(max_length=13, choices=Stream.choices, default=Stream.TRANSACTIONAL)
     recipient = models.CharField(max_length=320)

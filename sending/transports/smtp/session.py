@@ -14,6 +14,7 @@ from sending.transports.base import read_reply, refusal
 from sending.transports.smtp.wire import ConnectionLost, Wire
 
 _QUIT_SECONDS = 5
+_MAX_AUTH_COMMAND = 510  # RFC 4954 section 4; an answer to 334 may have 12288 octets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +141,13 @@ class Session:
 
     def _greet(self) -> None:
         self._phase = Phase.GREETING
-        reply = self.read()
+        try:
+            reply = self.read()
+        except ConnectionLost as error:
+            if error.has_stalled and self.relay.tls != "tls":
+                hint = f"{error}; if it expects TLS from the start on this port, choose that"
+                raise ConnectionLost(hint, has_stalled=True) from error
+            raise
         if reply.code != 220:
             raise self._refused(reply)
         self.notes.append(f"The server greets: {reply.text}")
@@ -200,8 +207,7 @@ class Session:
         self._phase = Phase.AUTH
         offered = self.extensions.get("AUTH", "").upper().split()
         if "PLAIN" in offered:
-            secret = _base64(f"\0{self.relay.username}\0{self.relay.password}")
-            reply = self._command(f"AUTH PLAIN {secret}")
+            reply = self._log_in_plainly()
         elif "LOGIN" in offered:
             reply = self._log_in()
         else:
@@ -212,6 +218,12 @@ class Session:
         if reply.code != 235:
             raise self._refused(reply)
         self.notes.append(f"Logged in as {self.relay.username}.")
+
+    def _log_in_plainly(self) -> Reply:
+        secret = _base64(f"\0{self.relay.username}\0{self.relay.password}")
+        command = f"AUTH PLAIN {secret}"
+        reply = self._command(command if len(command) <= _MAX_AUTH_COMMAND else "AUTH PLAIN")
+        return self._command(secret) if reply.code == 334 else reply
 
     def _log_in(self) -> Reply:
         reply = self._command("AUTH LOGIN")

@@ -18,12 +18,14 @@ from sending.transports.base import Receipt, refusal
 from sending.transports.smtp.envelope import body_for_wire, mail_command, rcpt_command
 from sending.transports.smtp.wire import ConnectionLost
 
-# How Postfix and Exim name the message in their acceptance.
-_QUEUE_ID = re.compile(r"(?:queued as|\bid=)\s*<?([\w.@-]+)")
+# How Postfix, Exim and OpenSMTPD, in this order, name the message in their acceptance.
+_QUEUE_ID = re.compile(
+    r"(?:queued as|\bid=)\s*<?(?P<id>[\w.@-]+)|^(?P<first>\w+) Message accepted for delivery"
+)
 
 
 class StaleConnection(TransientError):
-    """The connection ended before the server had answered anything about this message."""
+    """The connection ended, or is used up, before the server took anything of this message."""
 
 
 class Step(Enum):
@@ -100,7 +102,7 @@ class Transaction:
 
     def _hear_envelope(self, reply: Reply) -> Step:
         """Get as far as 354, or find out why not (RFC 2920)."""
-        if reply.code == 421:
+        if reply.code == 421 or self._is_used_up(reply):
             return self._finish(self._error or self._farewell(reply), is_session_good=False)
         expected = reply.code == 354 if self._phase is Phase.DATA else reply.code // 100 == 2
         if not expected:
@@ -114,11 +116,18 @@ class Transaction:
             self._outbox = self._commands[self._phase]
         return Step.REPLY
 
+    def _is_used_up(self, reply: Reply) -> bool:
+        """Tell whether the connection has carried as many messages as OpenSMTPD lets it."""
+        return self._phase is Phase.MAIL and reply.code >= 400 and reply.enhanced == "4.5.3"
+
     def _after_data(self, reply: Reply) -> Step:
         if self._error is None:
             return Step.LEAVE
         if reply.code != 354:
             return self._reset()
+        if self._error.phase is Phase.MAIL:
+            # There is a recipient all the same: the dot would send it an empty message.
+            return self._finish(self._error, is_session_good=False)
         # A message without a recipient: the server waits for its end (RFC 2920 section 3.1).
         self._outbox = b".\r\n"
         self._hear = self._hear_end_of_nothing
@@ -145,8 +154,8 @@ class Transaction:
     def _hear_acceptance(self, reply: Reply) -> Step:
         if reply.code // 100 == 2:
             queue_id = _QUEUE_ID.search(reply.text)
-            receipt = Receipt(reply=reply, transport_id=queue_id[1] if queue_id else "")
-            return self._finish(receipt)
+            transport_id = queue_id["id"] or queue_id["first"] if queue_id else ""
+            return self._finish(Receipt(reply=reply, transport_id=transport_id))
         refused = self._refused(reply)
         refused.is_ambiguous = reply.code < 400  # neither yes nor no
         return self._finish(refused, is_session_good=reply.code >= 400 and reply.code != 421)
@@ -175,7 +184,7 @@ class Transaction:
 
     def _farewell(self, reply: Reply) -> TransientError:
         kind = StaleConnection if self._phase is Phase.MAIL else TransientError
-        message = f"{self._next_hop} closed the connection: {reply}"
+        message = f"{self._next_hop} takes no more over this connection: {reply}"
         return kind(message, phase=self._phase, reply=reply)
 
     def _refused(self, reply: Reply) -> TransportError:

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('apikeys', '0001_initial'),
-        ('sending', '0002_singles_go_before_batches'),
+        ('sending', '0005_routes'),
     ]
 
     operations = [
