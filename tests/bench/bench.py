@@ -68,7 +68,7 @@ class Bench:
         """Return who takes part in each round; `goals` compares them by these names."""
         ours, sink = self._product, self._stage.sink
         return {
-            "smtp-source": lambda: smtp_source(sink, messages=profile.messages),
+            "smtp-source": lambda: smtp_source(sink, messages=4 * profile.messages),
             "full queue": lambda: ours.deliver(profile.messages),
             "batch API to sink": lambda: ours.end_to_end(profile.messages),
             "full queue, DKIM": lambda: ours.deliver(profile.messages, key=SIGNED),
@@ -109,7 +109,7 @@ class Bench:
             )
 
     def _smtp_source(self) -> dict[str, float]:
-        return smtp_source(self._stage.sink, messages=self._profile.messages)
+        return smtp_source(self._stage.sink, messages=4 * self._profile.messages)
 
     def _long_past(self) -> None:
         """Compare the drain rate in a table full of old messages with that in an empty one."""
