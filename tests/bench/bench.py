@@ -48,13 +48,16 @@ class Bench:
         """Check, then measure one part after the other."""
         profile = self._profile
         with self._product.web(), EmptyView(self._stage).running() as empty_view:
-            check(
+            size = check(
                 self._product,
                 self._checking_sink,
                 messages=profile.checked,
                 dkim_dns_value=self._keys.dkim_dns_value,
             )
-            print("Checked: everything arrived once, and reads as it should.", flush=True)
+            print(
+                f"Checked: all arrived once and read as they should; {size:,} bytes each.",
+                flush=True,
+            )
             self._take_turns(self._contenders(profile.warm_up(), empty_view), "warm-up")
             self.report.figures.clear()
             for number in range(1, profile.rounds + 1):

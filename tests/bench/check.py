@@ -18,10 +18,10 @@ MAX_LINE_BYTES = 998  # RFC 5322 section 2.1.1
 SAMPLE = 10  # every tenth is read
 
 
-def check(product: Product, sink: Sink, *, messages: int, dkim_dns_value: str) -> None:
-    """Send signed mails by two workers to a sink that keeps them; raise if one is not right.
+def check(product: Product, sink: Sink, *, messages: int, dkim_dns_value: str) -> int:
+    """Send signed mails by two workers to a sink that keeps them; return the bytes of one.
 
-    Each must arrive once, and read back as the template says.
+    Raises RuntimeError unless each arrives once, and reads back as the template says.
     """
     product.forget()
     sink.envelopes.clear()
@@ -38,6 +38,7 @@ def check(product: Product, sink: Sink, *, messages: int, dkim_dns_value: str) -
     for envelope, message in list(zip(sink.envelopes, sink.messages, strict=True))[::SAMPLE]:
         _require_right(message, recipient=envelope.rcpt_tos[0])
         _require_wire(envelope.content or b"", dkim_dns_value=dkim_dns_value)
+    return len(sink.envelopes[0].content or b"")
 
 
 def _require_screening(product: Product) -> None:

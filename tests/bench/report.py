@@ -12,6 +12,8 @@ from pathlib import Path
 from tests.bench.goals import GOALS
 
 RESULTS = Path("var/bench.json")
+TABLE = Path("var/bench.md")
+COMPARED = ("figure", "yardstick")
 SHARE, SHARE_UNIT = ": CPU of ", ", µs/message"
 
 
@@ -60,7 +62,18 @@ class Report:
             "ratios": list(self._rows()),
         }
         RESULTS.write_text(json.dumps(stored, indent=2, ensure_ascii=False) + "\n")
-        print(f"\nStored in {RESULTS}")
+        TABLE.write_text("\n".join(self._table()) + "\n")
+        print(f"\nStored in {RESULTS}; as a table for docs/performance.md in {TABLE}")
+
+    def _table(self) -> Iterable[str]:
+        """Return the ratios as lines of Markdown."""
+        medians = self.medians
+        yield "| ratio | measured | must | stretch | figure | yardstick |"
+        yield "|---|---|---|---|---|---|"
+        for row in self._rows():
+            parts = [f"{medians[row[name]]:,.0f}" if row[name] else "" for name in COMPARED]
+            asked = [_asked(row[name]).strip() for name in ("must", "stretch")]
+            yield "| " + " | ".join([row["name"], f"{row['value']:,.2f}", *asked, *parts]) + " |"
 
     def _shares(self) -> dict[str, dict[str, float]]:
         """Return, by contender, the processor time of each of its processes."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import subprocess
 import sys
 import time
@@ -9,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import mail
+from tests.bench import distance, mail
 from tests.bench.check import require_once
 from tests.bench.goals import GOALS, Goal
 from tests.bench.meter import metered
 from tests.bench.report import Report
 from tests.bench.settling import settled
 from tests.bench.sink import SmtpSink
+from tests.sink import free_port
 
 
 @pytest.mark.parametrize(
@@ -84,6 +87,36 @@ def test_the_mail_is_as_large_as_people_write_and_as_personal() -> None:
     html = mail.html(mail.OUR_PLACES)
     assert 0.9 * mail.HTML_BYTES < len(html.encode()) <= mail.HTML_BYTES
     assert html.count("<a href=") == html.count(mail.OUR_PLACES["email"]) == mail.LINKS
+
+
+def test_what_a_distant_server_says_comes_late_and_whole() -> None:
+    async def converse() -> tuple[bytes, float]:
+        near, far = free_port(), free_port()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(await reader.readexactly(4))
+            writer.close()
+
+        async with await asyncio.start_server(answer, "127.0.0.1", near):
+            relay = asyncio.create_task(distance.main(far, near))
+            while True:
+                with contextlib.suppress(ConnectionRefusedError):
+                    reader, writer = await asyncio.open_connection("127.0.0.1", far)
+                    break
+                await asyncio.sleep(0.01)
+            began = time.monotonic()
+            writer.write(b"MAIL")
+            said = await reader.read()
+            took = time.monotonic() - began
+            writer.close()
+            relay.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await relay
+            return said, took
+
+    said, took = asyncio.run(converse())
+    assert said == b"MAIL"
+    assert took >= distance.REPLY_DELAY_SECONDS
 
 
 def _reaped(pid: int) -> int:
