@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from tests.sink import Sink
 def main() -> int:
     """Return 1 when a ratio is below what must be."""
     profile = from_command_line()
+    # Whoever ends this early, as `timeout` does, must not leave the servers behind.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     began = time.monotonic()
     with stage() as servers, _checking_sink() as sink:
         bench = Bench(servers, checking_sink=sink, profile=profile)
