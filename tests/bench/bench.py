@@ -25,6 +25,7 @@ from tests.sink import Sink
 
 CAPACITY_SHARE = 0.6
 IDLE_PER_SECOND = 10
+FILLED_PER_MINUTE = 600_000  # messages of the past; a guess for two cores
 
 Contenders = dict[str, Callable[[], dict[str, float]]]
 
@@ -63,8 +64,8 @@ class Bench:
             for number in range(1, profile.rounds + 1):
                 label = f"round {number}/{profile.rounds}"
                 self._take_turns(self._contenders(profile, empty_view), label)
-            self._long_queues()
             self._long_past()
+            self._long_queues()
         self._latencies()
 
     def _contenders(self, profile: Profile, empty_view: EmptyView) -> Contenders:
@@ -99,9 +100,7 @@ class Bench:
         for number in self._profile.queued:
             if number < LONG:
                 continue
-            ends = (time.monotonic() - self._began) / 60 + number / rate / 60
-            if ends > self._profile.minutes:
-                print(f"Left out: a queue of {number:,} would end after {ends:.0f} minutes.")
+            if self._is_too_late(f"a queue of {number:,}", minutes=number / rate / 60):
                 continue
             self._take_turns(
                 {
@@ -111,13 +110,22 @@ class Bench:
                 "once",
             )
 
+    def _is_too_late(self, what: str, *, minutes: float) -> bool:
+        """Tell, aloud, whether something that takes so long must be left out."""
+        ends = (time.monotonic() - self._began) / 60 + minutes
+        if ends > self._profile.minutes:
+            print(f"Left out: {what} would end after {ends:.0f} minutes; see --minutes.")
+        return ends > self._profile.minutes
+
     def _smtp_source(self) -> dict[str, float]:
         return smtp_source(self._stage.sink, messages=4 * self._profile.messages)
 
     def _long_past(self) -> None:
         """Compare the drain rate in a table full of old messages with that in an empty one."""
         rows, messages = self._profile.table_rows, self._profile.messages
-        if not rows:
+        rate = self.report.medians["full queue: messages/s"]
+        minutes = rows / FILLED_PER_MINUTE + 2 * self._profile.rounds * messages / rate / 60
+        if not rows or self._is_too_late("a long past", minutes=minutes):
             return
         old = Product(
             stage=self._stage, database=self._old_database, keys=self._keys, keeps_rows=True

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 class Profile:
     """Counts of messages: `messages` for what is fast, `few` for yardsticks that are slow.
 
-    `queued`: queue lengths that are drained besides. The largest, if it is of `LONG` or more, is
-    drained once, and only if it ends within `minutes` since the beginning.
+    `queued`: queue lengths that are drained besides; those of `LONG` or more once. They, and the
+    drain beside `table_rows` messages of the past, are left out if they would end after `minutes`.
     """
 
     rounds: int = 3
@@ -39,7 +39,7 @@ QUICK = Profile(
     queued=(),
     table_rows=50_000,
     checked=200,
-    minutes=2,
+    minutes=6,
 )
 
 
@@ -52,7 +52,7 @@ def from_command_line() -> Profile:
     parser.add_argument("--queued", type=_numbers, help="queue lengths (1000,10000,100000)")
     parser.add_argument("--table-rows", type=int, help="messages of the past (1,000,000; 0: none)")
     parser.add_argument(
-        "--minutes", type=float, help="no long queue that ends later than that (12)"
+        "--minutes", type=float, help="leave out what would end later than that (12)"
     )
     given = vars(parser.parse_args())
     profile = QUICK if given.pop("quick") else Profile()
