@@ -80,16 +80,21 @@ class MemoryLimiter:
         self._full_at = dict(kept)
 
 
+def connect(url: str) -> Redis:
+    """Return a client that would rather fail than keep anybody waiting."""
+    return Redis.from_url(
+        url,
+        socket_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
 class RedisLimiter:
     """Count in Redis, for all processes together; raise RedisError when it does not answer."""
 
     def __init__(self, url: str) -> None:
-        self._take = Redis.from_url(
-            url,
-            socket_timeout=REDIS_TIMEOUT_SECONDS,
-            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        ).register_script(TAKE)
+        self._take = connect(url).register_script(TAKE)
 
     def take(self, name: str, *, per_second: float, burst: int) -> int:
         """Take one from the allowance and return 0, or take none and return the ms to wait."""
@@ -97,38 +102,22 @@ class RedisLimiter:
         return int(self._take(keys=[f"billionmail:pace:{name}"], args=[interval_ms, burst]))
 
 
-class SafeLimiter:
-    """Count in Redis, and in this process while Redis does not answer: never open."""
+class Breaker:
+    """Remember that Redis did not answer, so that it is left alone for a while."""
 
     def __init__(
         self,
         *,
-        shared: Limiter,
-        own: Limiter,
         clock: Callable[[], float] = time.monotonic,
         skip_seconds: float = SKIP_REDIS_SECONDS,
     ) -> None:
-        self._shared = shared
-        self._own = own
         self._clock = clock
         self._skip_seconds = skip_seconds
         self._skip_until = -math.inf
         self._is_away = False
 
-    def take(self, name: str, *, per_second: float, burst: int) -> int:
-        """Take one from the allowance and return 0, or take none and return the ms to wait."""
-        if self._may_ask():
-            try:
-                wait_ms = self._shared.take(name, per_second=per_second, burst=burst)
-            except RedisError as error:
-                self._skip(error)
-            else:
-                self._is_away, self._skip_until = False, -math.inf
-                return wait_ms
-        return self._own.take(name, per_second=per_second, burst=burst)
-
-    def _may_ask(self) -> bool:
-        """Tell whether to try Redis; while it is away one caller tries, and the others go on."""
+    def may_ask(self) -> bool:
+        """Tell whether to ask Redis; while it is away one caller tries, and the others go on."""
         now = self._clock()
         if now < self._skip_until:
             return False
@@ -136,15 +125,43 @@ class SafeLimiter:
             self._skip_until = now + self._skip_seconds
         return True
 
-    def _skip(self, error: RedisError) -> None:
-        """Leave Redis alone for a while, so that not every request waits for the timeout."""
+    def note_answer(self) -> None:
+        """Let everybody ask again."""
+        self._is_away, self._skip_until = False, -math.inf
+
+    def trip(self, error: RedisError, *, consequence: str) -> None:
+        """Leave Redis alone, so that not every call waits for the timeout; log what that means."""
         self._is_away = True
         self._skip_until = self._clock() + self._skip_seconds
         log.warning(
-            "Redis does not answer (%s): limits are per process for %s s.",
+            "Redis does not answer (%s): %s for %s s.",
             type(error).__name__,
+            consequence,
             self._skip_seconds,
         )
+
+
+class SafeLimiter:
+    """Count in Redis, and in this process while Redis does not answer: never open."""
+
+    def __init__(
+        self, *, shared: Limiter, own: Limiter, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._shared = shared
+        self._own = own
+        self._breaker = Breaker(clock=clock)
+
+    def take(self, name: str, *, per_second: float, burst: int) -> int:
+        """Take one from the allowance and return 0, or take none and return the ms to wait."""
+        if self._breaker.may_ask():
+            try:
+                wait_ms = self._shared.take(name, per_second=per_second, burst=burst)
+            except RedisError as error:
+                self._breaker.trip(error, consequence="limits are per process")
+            else:
+                self._breaker.note_answer()
+                return wait_ms
+        return self._own.take(name, per_second=per_second, burst=burst)
 
 
 @lru_cache(maxsize=4)

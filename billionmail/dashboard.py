@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse, reverse_lazy
 from django.utils import timezone
 
+from sending import outages
 from sending.routes import default_route
 from stats import queries
 
@@ -23,6 +24,7 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "chart": queries.hourly_outcomes(now=now),
         "failures": queries.recent_failures(limit=8),
         "has_way_out": default_route() is not None,
+        "troubled_routes": outages.in_trouble(now=now),
         "inbox_url": reverse("inbox") if settings.MAIL_CATCHER else "",
     }
 
@@ -44,6 +46,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     ways = [
         _item("Routes", "route", "admin:sending_route_changelist"),
         _item("Sender domains", "domain_verification", "admin:sending_senderdomain_changelist"),
+        _item("Limits", "speed", "admin:sending_limit_changelist"),
         _item("Suppressions", "block", "admin:sending_suppression_changelist"),
     ]
     return [

@@ -176,6 +176,12 @@ CELERY_BEAT_SCHEDULE = {
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=60)
 SWEEP_SECONDS = env.float("SWEEP_SECONDS", default=1.0)
 QUEUE_LIFETIME_HOURS = env.int("QUEUE_LIFETIME_HOURS", default=24)
+# While Redis is away, each worker takes this part of every limit.
+PACING_ASSUMED_WORKERS = env.int("PACING_ASSUMED_WORKERS", default=4)
+# How long limits are remembered by a worker; a change takes effect after that.
+PACING_RECENT_SECONDS = 1.0
+# Ask the DNS who receives the mail of a domain; only when a limit is about a provider.
+MX_LOOKUPS = env.bool("MX_LOOKUPS", default=True)
 # Django's e-mail backends, if a route uses one, would otherwise wait for a silent server for ever.
 EMAIL_TIMEOUT = 60
 

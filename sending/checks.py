@@ -26,8 +26,13 @@ def check_message_steps(**kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def check_times(**kwargs: Any) -> list[CheckMessage]:
-    """Refuse times that cannot work: a lease or a lifetime of nothing (E002)."""
-    limits = {"LEASE_SECONDS": 1, "SWEEP_SECONDS": 0.01, "QUEUE_LIFETIME_HOURS": 1}
+    """Refuse numbers that cannot work: a lease or a lifetime of nothing, no worker (E002)."""
+    limits = {
+        "LEASE_SECONDS": 1,
+        "SWEEP_SECONDS": 0.01,
+        "QUEUE_LIFETIME_HOURS": 1,
+        "PACING_ASSUMED_WORKERS": 1,
+    }
     return [
         _error(f"{name} is {getattr(settings, name)}; it must be at least {least}.", "E002")
         for name, least in limits.items()

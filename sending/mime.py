@@ -12,10 +12,11 @@ import re
 from collections.abc import Iterable, Sequence
 from email import base64mime, quoprimime
 from email.utils import format_datetime
+from functools import lru_cache
 
 from sending.addresses import parse_address
 from sending.dkim import sign
-from sending.outgoing import Mailbox, Outgoing
+from sending.outgoing import Form, Mailbox, Outgoing, Woven
 
 Header = tuple[str, str]
 
@@ -48,6 +49,7 @@ MAX_HEADER_NAME = 50  # leaves room for an encoded word on the first line
 # RFC 5322 asks for 78, but RFC 2047 section 2 for 76 where encoded words are: one limit for all.
 _LINE = 76
 _LONGEST_LINE = 998
+_LONG_FORM_OCTETS = 2000
 _LONGEST_PLAIN_NAME = 60
 
 _find_forbidden = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]").search
@@ -60,6 +62,10 @@ _is_plain_phrase = re.compile(
 _split_words = re.compile(r"(?<! ) (?! )").split
 _is_seven_bit = re.compile(rb"(?:[\t -~]{0,76}+\n)*+[\t -~]{0,76}+").fullmatch
 _UNESCAPED = bytes({*b"\t\n", *range(32, 127)} - {*b"="})
+_QUOTED_PRINTABLE_HTML = [
+    ("Content-Type", 'text/html; charset="utf-8"'),
+    ("Content-Transfer-Encoding", "quoted-printable"),
+]
 
 
 class HeaderInjection(ValueError):
@@ -95,13 +101,13 @@ def _fixed_headers(outgoing: Outgoing) -> list[Header]:
     if outgoing.date.tzinfo is None:
         raise ValueError("The date of the message has no time zone: give an aware datetime.")
     headers = [
-        ("Date", format_datetime(outgoing.date)),
+        ("Date", _date(outgoing.date)),
         ("Message-ID", outgoing.message_id),
-        ("From", _mailbox("From", outgoing.sender)),
+        ("From", _kept_mailbox("From", outgoing.sender)),
         ("To", _mailbox("To", Mailbox(outgoing.recipient))),
     ]
     if outgoing.reply_to is not None:
-        headers.append(("Reply-To", _mailbox("Reply-To", outgoing.reply_to)))
+        headers.append(("Reply-To", _kept_mailbox("Reply-To", outgoing.reply_to)))
     headers.append(("Subject", _unstructured("Subject", outgoing.subject)))
     return headers
 
@@ -158,6 +164,11 @@ def _mailbox(header: str, mailbox: Mailbox) -> str:
         return address
     _refuse_injection(header, mailbox.name)
     return _fold(header, [*_phrase(mailbox.name, room=_room(header)), f"<{address}>"])
+
+
+# Many messages come from few senders, and from one batch at one moment.
+_kept_mailbox = lru_cache(maxsize=256)(_mailbox)
+_date = lru_cache(maxsize=64)(format_datetime)
 
 
 def _phrase(name: str, *, room: int) -> list[str]:
@@ -219,7 +230,7 @@ def _content(outgoing: Outgoing) -> tuple[list[Header], bytes]:
     text_headers, text = _part("plain", outgoing.text)
     if not outgoing.html:
         return text_headers, text if text.endswith(b"\r\n") else text + b"\r\n"
-    html_headers, html = _part("html", outgoing.html)
+    html_headers, html = _html_part(outgoing.html)
     digest = hashlib.sha256(outgoing.message_id.encode()).hexdigest()[:24]
     # No encoded body can have "=_": it is no escape of quoted-printable and "_" is not in base64;
     # a body with "--=_" is not sent as it is (see _encode).
@@ -239,15 +250,41 @@ def _opening(boundary: str, headers: Iterable[Header]) -> bytes:
     return f"--{boundary}\r\n{lines}\r\n".encode("ascii")
 
 
+def _html_part(html: str) -> tuple[list[Header], bytes]:
+    encoded_form = _encode_form(html.form) if isinstance(html, Woven) else None
+    if encoded_form is None:
+        return _part("html", html)
+    own = {text: _encode_piece(text) for text in set(html.own)}  # type: ignore[attr-defined]
+    pieces = encoded_form.copy()
+    for hole, text in zip(html.form.holes, html.own, strict=True):  # type: ignore[attr-defined]
+        pieces[hole] = own[text]
+    return _QUOTED_PRINTABLE_HTML, b"".join(pieces)
+
+
+@lru_cache(maxsize=256)
+def _encode_form(form: Form) -> list[bytes] | None:
+    """Encode what all messages of a form share; None when that is not worth it.
+
+    Each piece ends in a soft line break, so that pieces can be encoded apart (RFC 2045 section
+    6.7). A short text stays readable, and one of few Latin letters is shorter as base64.
+    """
+    octets = "".join(form.pieces).encode("utf-8", "surrogatepass")
+    is_worth_it = form.holes and len(octets) >= _LONG_FORM_OCTETS
+    if not is_worth_it or len(octets.translate(None, _UNESCAPED)) * 6 > len(octets):
+        return None
+    return [_encode_piece(piece) for piece in form.pieces]
+
+
+def _encode_piece(text: str) -> bytes:
+    """Return quoted-printable that begins and ends at the start of a line, whatever follows."""
+    if len(text) < _LINE and text.isascii() and text.isprintable() and "=" not in text:
+        return text.encode("ascii") + b"=\r\n" if text else b""
+    encoded = _quoted_printable(_octets(text, subtype="html"))
+    return encoded if encoded.endswith(b"\n") else encoded + b"=\r\n"
+
+
 def _part(subtype: str, content: str) -> tuple[list[Header], bytes]:
-    try:
-        octets = content.replace("\r\n", "\n").replace("\r", "\n").encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"The text/{subtype} body has half a character, U+{ord(error.object[error.start]):04X},"
-            f" at position {error.start + 1}: give whole Unicode characters."
-        ) from error
-    encoding, encoded = _encode(octets)
+    encoding, encoded = _encode(_octets(content, subtype=subtype))
     charset = "us-ascii" if encoding == "7bit" else "utf-8"
     headers = [
         ("Content-Type", f'text/{subtype}; charset="{charset}"'),
@@ -256,13 +293,28 @@ def _part(subtype: str, content: str) -> tuple[list[Header], bytes]:
     return headers, encoded
 
 
+def _octets(content: str, *, subtype: str) -> bytes:
+    """Return the octets of a text whose lines end in LF."""
+    try:
+        return content.replace("\r\n", "\n").replace("\r", "\n").encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"The text/{subtype} body has half a character, U+{ord(error.object[error.start]):04X},"
+            f" at position {error.start + 1}: give whole Unicode characters."
+        ) from error
+
+
+def _quoted_printable(octets: bytes) -> bytes:
+    return binascii.b2a_qp(octets).replace(b"\n", b"\r\n")
+
+
 def _encode(octets: bytes) -> tuple[str, bytes]:
     """Return the transfer encoding and the octets under it; lines end in LF before, CRLF after."""
     if _is_seven_bit(octets) and b"--=_" not in octets:
         return "7bit", octets.replace(b"\n", b"\r\n")
     # An escape adds two octets, base64 a third of everything: they break even at a sixth.
     if len(octets.translate(None, _UNESCAPED)) * 6 <= len(octets):
-        return "quoted-printable", binascii.b2a_qp(octets).replace(b"\n", b"\r\n")
+        return "quoted-printable", _quoted_printable(octets)
     encoded = binascii.b2a_base64(octets.replace(b"\n", b"\r\n"), newline=False)
     lines = [encoded[at : at + _LINE] for at in range(0, len(encoded), _LINE)]
     return "base64", b"\r\n".join(lines)

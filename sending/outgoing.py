@@ -17,13 +17,43 @@ class Mailbox:
     name: str = ""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Form:
+    """A compiled text: its pieces in order, empty at the `holes` (their positions)."""
+
+    pieces: tuple[str, ...]
+    holes: tuple[int, ...]
+
+
+class Woven(str):
+    """A text that remembers the form it was filled from, so that the form is encoded only once.
+
+    ``own`` are the texts in the holes, in their order.
+    """
+
+    __slots__ = ("form", "own")
+    form: Form
+    own: tuple[str, ...]
+
+    @classmethod
+    def of(cls, form: Form, own: tuple[str, ...]) -> Woven:
+        """Fill the form."""
+        pieces = list(form.pieces)
+        for hole, text in zip(form.holes, own, strict=True):
+            pieces[hole] = text
+        woven = cls("".join(pieces))
+        woven.form = form
+        woven.own = own
+        return woven
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """One copy for one recipient, complete: envelope, headers and both bodies.
 
     ``recipient`` and ``envelope_sender`` have their domain in A-labels. ``message_id`` carries its
-    angle brackets. ``date`` is aware. ``headers`` are the extra ones, in the order they go out.
-    ``metadata`` travels to providers that can return it with their events.
+    angle brackets. ``html`` may be Woven. ``date`` is aware. ``headers`` are the extra ones, in the
+    order they go out. ``metadata`` travels to providers that can return it with their events.
     """
 
     id: UUID

@@ -38,7 +38,8 @@ class Verdict:
 
     ``outcome`` is ``deferred``, ``bounced`` or ``rejected``. ``suppress`` is empty, ``now``,
     ``after_2``, ``after_3`` or ``after_5``; ``after_n`` counts verdicts of the same kind without a
-    delivery in between (disabled: 2 over 7 days or more; undetermined: 3; soft: 5 over 14 days).
+    delivery in between (disabled: 2 over 7 days or more; undetermined: 3; soft: 5 over 14 days;
+    domain: 2 over an hour). ``sending.bounces`` counts.
     ``rule`` names the row that decided, for the operator who wonders why.
     """
 
@@ -184,7 +185,7 @@ _ABOUT_US = frozenset({Kind.POLICY, Kind.CONFIGURATION, Kind.THROTTLE, Kind.GREY
 _REJECTED = frozenset({Kind.POLICY, Kind.CONTENT, Kind.CONFIGURATION, Kind.THROTTLE})
 _SUPPRESS = {
     Kind.HARD: "now",
-    Kind.DOMAIN: "now",
+    Kind.DOMAIN: "after_2",
     Kind.DISABLED: "after_2",
     Kind.UNDETERMINED: "after_3",
     Kind.SOFT: "after_5",

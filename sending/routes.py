@@ -3,19 +3,120 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 
+from sending import outages
 from sending.errors import ConfigurationError, Phase
-from sending.models import Route, SendingProfile
+from sending.models import AMBIGUOUS, Attempt, FallbackRoute, Route, SendingProfile
 from sending.transports import AnymailTransport, SmtpTransport, Transport
+
+NO_ROUTE = "No route out is configured: add a default route in the dashboard."
+NO_ROUTE_DELAY = timedelta(minutes=1)
+# What waits for a paused route does not come back all in the same second.
+SPREAD_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class NoWay:
+    """Why no route can take a message now, and how long it waits before it asks again."""
+
+    reason: str
+    delay: timedelta
+
+
+class Ways:
+    """The routes of some keys in their order, as they are at `now`; read once for many messages."""
+
+    def __init__(self, profiles: Collection[SendingProfile], *, now: datetime) -> None:
+        self._now = now
+        self._default = default_route()
+        self._further: dict[UUID, list[Route]] = defaultdict(list)
+        for row in _fallbacks([profile.pk for profile in profiles]):
+            self._further[row.api_key_id].append(row.route)
+        self._probed: set[int] = set()
+
+    def choose(self, profile: SendingProfile | None, *, bound_to: int | None) -> Route | NoWay:
+        """Return the first route of the key that can be used, or that which it is bound to.
+
+        When all are down it is the first of those: its failure then waits as any other. A paused
+        one takes a single message when its time has come, which shows whether it works again.
+        """
+        listed = self._listed(profile)
+        listed = [route for route in listed if route.pk == bound_to] or listed
+        if not listed:
+            return NoWay(NO_ROUTE, NO_ROUTE_DELAY)
+        usable = [route for route in listed if self._is_open(route)]
+        if not usable:
+            return self._wait_for(listed)
+        chosen = next((one for one in usable if not one.is_down(now=self._now)), usable[0])
+        outages.watch(chosen)
+        return chosen
+
+    def have_choice(self) -> bool:
+        """Tell whether any of the keys has a further route."""
+        return bool(self._further)
+
+    def has_another(self, profile: SendingProfile | None, *, than: int) -> bool:
+        """Tell whether a message of the key can take a route besides the one of this number."""
+        return any(
+            not route.is_paused() and not route.is_down(now=self._now)
+            for route in self._listed(profile)
+            if route.pk != than
+        )
+
+    def _listed(self, profile: SendingProfile | None) -> list[Route]:
+        if profile is None:
+            return [self._default] if self._default else []
+        own, further = own_route(profile), self._further.get(profile.pk, [])
+        # The default takes the first place of a key that names no route; it is not the last
+        # resort of one that does.
+        needs_default = own is None and (profile.route_id is None or not further)
+        first = self._default if needs_default else own
+        return [first, *(one for one in further if one != first)] if first else further
+
+    def _is_open(self, route: Route) -> bool:
+        if not route.is_paused():
+            return True
+        if route.pk in self._probed:
+            return False
+        self._probed.add(route.pk)
+        return outages.take_probe(route, now=self._now)
+
+    def _wait_for(self, listed: list[Route]) -> NoWay:
+        first = listed[0]
+        until = min(max(route.paused_until or self._now, self._now) for route in listed)
+        spread = timedelta(seconds=1 + random.random() * SPREAD_SECONDS)  # noqa: S311
+        return NoWay(outages.why_paused(first) + first.paused_reason, until - self._now + spread)
+
+
+def bound_to_route(message_ids: Collection[UUID]) -> dict[UUID, int | None]:
+    """Return the messages that may have arrived by a route already: no other is to carry them."""
+    tries = Attempt.objects.filter(message__in=message_ids, kind=AMBIGUOUS)
+    return dict(tries.values_list("message_id", "route_id"))
+
+
+def _fallbacks(key_ids: Collection[UUID]) -> list[FallbackRoute]:
+    """Return the further active routes of some keys, in their order."""
+    listed = FallbackRoute.objects.filter(api_key__in=key_ids, route__is_active=True)
+    return list(listed.select_related("route").order_by("position"))
 
 
 def route_of(profile: SendingProfile) -> Route | None:
-    """Return the key's route or else the default one; None when there is neither."""
-    return own_route(profile) or default_route()
+    """Return the first route that the key has or else the default one; None if there is none."""
+    return (
+        own_route(profile)
+        or default_route()
+        or next((row.route for row in _fallbacks([profile.pk])), None)
+    )
 
 
 def own_route(profile: SendingProfile) -> Route | None:
@@ -36,6 +137,11 @@ def open_transport(route: Route) -> Transport:
     """
     if route.kind == Route.Kind.ANYMAIL:
         return AnymailTransport(backend=route.backend, options=backend_options(route))
+    return smtp_transport(route)
+
+
+def smtp_transport(route: Route) -> SmtpTransport:
+    """Return a transport for a route to an SMTP server; it connects when it is first used."""
     return SmtpTransport(
         host=route.host,
         port=route.port,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from apikeys import pacing
 from sending.models import Route
+from sending.pacing import Pacing
+from sending.pacing.buckets import buckets_at
+from sending.pacing.providers import Providers
 from tests.factories.sending import RouteFactory
+from tests.redis_server import RedisServer
 from tests.sink import Sink
 
 
@@ -27,7 +33,26 @@ def route(db: None, sink: Sink) -> Route:
     return RouteFactory.create(port=sink.port, is_default=True)
 
 
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    """Run a Redis of this test's own."""
+    # Not below tmp_path: the path of a Unix socket may have 107 characters only.
+    with tempfile.TemporaryDirectory() as directory:
+        server = RedisServer(Path(directory))
+        server.start()
+        yield server
+        server.stop()
+
+
 @pytest.fixture(autouse=True)
 def fresh_limiter() -> None:
     """Let no test count the requests of another, which all come from 127.0.0.1."""
     pacing.limiter_at.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def fresh_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test find the tokens, the lines and the providers of another."""
+    buckets_at.cache_clear()
+    monkeypatch.setattr("sending.pacing.providers.known", Providers())
+    monkeypatch.setattr("sending.pacing._own", Pacing())

@@ -26,3 +26,6 @@ from billionmail.settings import *  # noqa: E402, F403
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # A test that changes a key sees it at once; tests/apikeys/test_recent.py is about the delay.
 RECENT_SECONDS = 0
+# A test that sets a limit sees it at once, and nothing asks the name servers of this machine.
+PACING_RECENT_SECONDS = 0
+MX_LOOKUPS = False

@@ -6,6 +6,8 @@ import asyncio
 import email
 import email.policy
 import socket
+import time
+from collections import deque
 from email.message import EmailMessage
 from typing import Any
 
@@ -24,7 +26,8 @@ class Sink:
     """An aiosmtpd server on a free loopback `port`.
 
     `replies` maps a recipient to the reply for its RCPT command; others are accepted, and
-    answered for after `delay_seconds`. `connections` counts the greetings.
+    answered for after `delay_seconds`. `connections` counts the greetings. More recipients than
+    `most` within any `most_seconds` are told to come slower, and counted in `refusals`.
     """
 
     def __init__(self) -> None:
@@ -32,6 +35,10 @@ class Sink:
         self.replies: dict[str, str] = {}
         self.connections = 0
         self.delay_seconds = 0.0
+        self.most: int | None = None
+        self.most_seconds = 1.0
+        self.refusals = 0
+        self._lately: deque[float] = deque()
         self.port = free_port()
         self._controller = Controller(
             self, hostname="127.0.0.1", port=self.port, enable_SMTPUTF8=True, data_size_limit=0
@@ -71,9 +78,21 @@ class Sink:
     ) -> str:
         """Answer as told, else accept."""
         reply = self.replies.get(address, "250 2.1.5 OK")
+        if self._is_too_fast():
+            self.refusals += 1
+            return "450 4.7.1 Too fast: slow down"
         if reply.startswith("2"):
             envelope.rcpt_tos.append(address)
         return reply
+
+    def _is_too_fast(self) -> bool:
+        if self.most is None:
+            return False
+        now = time.monotonic()
+        while self._lately and now - self._lately[0] > self.most_seconds:
+            self._lately.popleft()
+        self._lately.append(now)
+        return len(self._lately) > self.most
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:
         """Keep the message before it is answered for."""

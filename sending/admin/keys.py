@@ -11,13 +11,18 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import StackedInline
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from apikeys.admin import ApiKeyAdmin
 from apikeys.models import ApiKey
 from sending.addresses import InvalidAddress, parse_address
+from sending.commands.routes import set_fallback_routes
 from sending.errors import TemplateSyntaxError
-from sending.models import SendingProfile, Template
+from sending.models import Route, SendingProfile, Template
 from sending.rendering import Target, compile_source
 from sending.routes import route_of
 
@@ -60,8 +65,24 @@ class AddressesField(forms.CharField):
         return super().has_changed(self.prepare_value(initial), data)
 
 
+FURTHER_ROUTES = ("second_route", "third_route")
+
+
+def _further_route(label: str, help_text: str) -> forms.ModelChoiceField:
+    return forms.ModelChoiceField(
+        Route.objects.order_by("name"),
+        label=label,
+        required=False,
+        help_text=help_text,
+        widget=UnfoldAdminSelectWidget,
+    )
+
+
 class SendingProfileForm(forms.ModelForm):
     """Edit what a key sends."""
+
+    second_route = _further_route("Second route", "Taken while the first cannot be used.")
+    third_route = _further_route("Third route", "Taken while the second cannot be used either.")
 
     sender_address = AddressField(
         required=False, max_length=320, help_text="Used when a request gives no addresser."
@@ -88,6 +109,31 @@ class SendingProfileForm(forms.ModelForm):
             "extra_senders",
             "route",
             "ambiguity_policy",
+        )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            stored = self.instance.api_key.fallback_routes.order_by("position")
+            for name, row in zip(FURTHER_ROUTES, stored, strict=False):
+                self.initial[name] = row.route_id
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a route that is named twice: it would not be another way."""
+        cleaned = super().clean() or self.cleaned_data
+        named = [cleaned.get("route")]
+        for field in FURTHER_ROUTES:
+            route = cleaned.get(field)
+            if route is not None and route in named:
+                self.add_error(field, f"{route} is named before already: choose another, or none.")
+            named.append(route)
+        return cleaned
+
+    def _save_m2m(self) -> None:
+        super()._save_m2m()  # type: ignore[misc]
+        further = [self.cleaned_data.get(name) for name in FURTHER_ROUTES]
+        set_fallback_routes(
+            key=self.instance.api_key, routes=[route for route in further if route is not None]
         )
 
     def clean_subject(self) -> str:
@@ -133,7 +179,12 @@ class SendingProfileInline(StackedInline):
         (
             "Where from and by which way",
             {
-                "fields": ("sender_domains", "extra_senders", ("route", "ambiguity_policy")),
+                "fields": (
+                    "sender_domains",
+                    "extra_senders",
+                    ("route", "ambiguity_policy"),
+                    FURTHER_ROUTES,
+                ),
             },
         ),
     )

@@ -73,8 +73,8 @@ class MessageAdmin(OperatorAdmin):
     sortable_by = ()
     search_fields = ("recipient",)
     search_help_text = "A recipient's whole address, a message id, or a Message-ID."
-    actions = ("send_selected_again", "cancel_selected")
-    actions_detail = ("send_again", "cancel")
+    actions = ("send_selected_again", "mark_selected_delivered", "cancel_selected")
+    actions_detail = ("send_again", "mark_delivered", "cancel")
     change_form_outer_after_template = "sending/message.html"
 
     # --- Who may do what ---
@@ -98,6 +98,10 @@ class MessageAdmin(OperatorAdmin):
     def has_send_again_permission(self, request: HttpRequest, object_id: str) -> bool:
         """Allow in the states that another try can follow."""
         return self._is_in(request, object_id, RESENDABLE)
+
+    def has_mark_delivered_permission(self, request: HttpRequest, object_id: str) -> bool:
+        """Allow while nobody knows whether the message arrived."""
+        return self._is_in(request, object_id, (Status.UNKNOWN,))
 
     def has_cancel_permission(self, request: HttpRequest, object_id: str) -> bool:
         """Allow while the message waits."""
@@ -187,6 +191,21 @@ class MessageAdmin(OperatorAdmin):
             question="of the selected messages can be sent again, as the mail they were. Those "
             "that may have arrived already could arrive twice.",
             done="queued again",
+        )
+
+    @admin.action(description="Mark delivered", permissions=["operate"])
+    def mark_selected_delivered(
+        self, request: HttpRequest, queryset: QuerySet[Message]
+    ) -> HttpResponse | None:
+        """Ask, then settle the selected messages of which nobody knew whether they arrived."""
+        return self._act_on_list(
+            request,
+            list(queryset.filter(status=Status.UNKNOWN)[: self.list_per_page]),
+            command=commands.mark_delivered,
+            title="Mark delivered",
+            question="of the selected messages are unknown and can be marked as delivered. They "
+            "are not sent again then.",
+            done="marked delivered",
         )
 
     @admin.action(description="Cancel", permissions=["operate"])
@@ -279,6 +298,25 @@ class MessageAdmin(OperatorAdmin):
                 request, message, title="Send again", question=question, button="Send again"
             )
         return self._act(request, message, command=commands.resend, done="Sent again.")
+
+    @action(
+        description="Mark delivered",
+        url_path="mark-delivered",
+        icon="done_all",
+        permissions=["mark_delivered"],
+    )
+    def mark_delivered(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask whether it is meant, then settle a message of which nobody knew the end."""
+        message = self.find(request, object_id)
+        if request.method != "POST":
+            question = f"You know that the mail to {message.recipient} arrived: it is not sent "
+            question += "again then. A bounce that is reported later still counts."
+            return self.confirm(
+                request, message, title="Mark delivered", question=question, button="Mark delivered"
+            )
+        return self._act(
+            request, message, command=commands.mark_delivered, done="Marked delivered."
+        )
 
     @action(description="Cancel", url_path="cancel", icon="cancel", permissions=["cancel"])
     def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:

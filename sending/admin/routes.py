@@ -8,8 +8,10 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget
 
@@ -23,6 +25,7 @@ NO_WAY_OUT = (
     "There is no active default route now: keys that name no route of their own cannot send. "
     "Make an active route the default."
 )
+STATES = {"active": "success", "paused": "danger", "down": "warning", "off": ""}
 KEEP = "Empty: what is stored stays. It is never shown."
 SMTP_FIELDS = (
     "host",
@@ -123,7 +126,8 @@ class RouteAdmin(OperatorAdmin):
     list_filter = ("kind", "is_active")
     search_fields = ("name", "host")
     ordering = ("name",)
-    actions_detail = ("check_route",)
+    actions_detail = ("check_route", "resume")
+    change_form_before_template = "sending/route_trouble.html"
     conditional_fields = {
         **dict.fromkeys(SMTP_FIELDS, "kind == 'smtp'"),
         **dict.fromkeys(ANYMAIL_FIELDS, "kind == 'anymail'"),
@@ -149,10 +153,14 @@ class RouteAdmin(OperatorAdmin):
 
     # --- The list ---
 
-    @display(description="State", label={"active": "success", "off": ""})
+    @display(description="State", label=STATES)
     def state(self, route: Route) -> str:
         """Show in a word whether mail leaves by it."""
-        return "active" if route.is_active else "off"
+        if not route.is_active:
+            return "off"
+        if route.is_paused():
+            return "paused"
+        return "down" if route.is_down(now=timezone.now()) else "active"
 
     @display(description="Where to")
     def target(self, route: Route) -> str:
@@ -170,6 +178,15 @@ class RouteAdmin(OperatorAdmin):
 
     # --- The form ---
 
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Tell above the form that the route is paused or down, in the words of its next hop."""
+        route = kwargs.get("obj")
+        if route is not None:
+            context["is_down"] = route.is_down(now=timezone.now())
+        return super().render_change_form(request, context, *args, **kwargs)
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuse when messages went this way: their attempts say where they went."""
         if obj is not None and Attempt.objects.filter(route=obj).exists():
@@ -185,9 +202,12 @@ class RouteAdmin(OperatorAdmin):
 
     def save_model(self, request: HttpRequest, obj: Route, form: Any, change: bool) -> None:
         """Store the route, and say what should not stay so."""
+        was_paused = obj.is_paused()
         replaced = commands.save_route(route=obj)
         if replaced is not None:
             messages.warning(request, f"{obj} is the default route now, instead of {replaced}.")
+        if was_paused:
+            messages.info(request, f"{obj} was paused; with these settings it is tried anew.")
         self._warn_without_default(request)
         for text in warnings_about(obj):
             messages.warning(request, text)
@@ -206,7 +226,28 @@ class RouteAdmin(OperatorAdmin):
         if default_route() is None:
             messages.warning(request, NO_WAY_OUT)
 
-    # --- The check ---
+    # --- The check, and the end of a pause ---
+
+    def has_resume_permission(self, request: HttpRequest, object_id: str) -> bool:
+        """Allow while the route is paused."""
+        route = self.get_object(request, object_id)
+        return route is not None and route.is_paused() and self.is_permitted(request, "change")
+
+    @action(description="Resume", url_path="resume", icon="play_arrow", permissions=["resume"])
+    def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask whether it is meant, then use a paused route again."""
+        route = self.find(request, object_id)
+        if request.method != "POST":
+            question = "The mail that waits for it leaves now. If its next hop refuses us again, "
+            question += "the route is paused again and the mail goes on waiting."
+            return self.confirm(
+                request, route, title="Resume", question=question, button="Resume the route"
+            )
+        with transaction.atomic():
+            if commands.resume_route(route=route):
+                self.log_change(request, route, "Resumed.")
+                messages.success(request, "Resumed.")
+        return self.back_to(route)
 
     @action(
         description="Check this route",

@@ -6,12 +6,14 @@ from sending.commands.acceptance import (
     accept_message,
     accept_one,
     cancel,
+    mark_delivered,
     resend,
 )
 from sending.commands.answers import Answer, once
 from sending.commands.domains import check_domain, create_domain, rotate_dkim_key
+from sending.commands.limits import delete_limit, end_slow_down, save_limit
 from sending.commands.requests import Rejection
-from sending.commands.routes import check_route, save_route
+from sending.commands.routes import check_route, resume_route, save_route
 from sending.commands.templates import (
     Preview,
     create_template,
@@ -33,11 +35,16 @@ __all__ = [
     "check_route",
     "create_domain",
     "create_template",
+    "delete_limit",
+    "end_slow_down",
+    "mark_delivered",
     "once",
     "preview",
     "resend",
+    "resume_route",
     "rotate_dkim_key",
     "sample_values",
+    "save_limit",
     "save_route",
     "save_version",
 ]

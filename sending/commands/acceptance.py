@@ -24,7 +24,7 @@ from sending.commands.requests import (
     without_content,
 )
 from sending.errors import InvalidRecipient, SendingError, SuppressedRecipient
-from sending.models import Message, SendingProfile, Status, TemplateVersion
+from sending.models import Message, Priority, SendingProfile, Status, TemplateVersion
 from sending.suppressions import Verdict
 from sending.tasks import ring
 
@@ -58,7 +58,7 @@ def accept_one(
     except SendingError:
         _refuse_suppressed(profile, [address])  # the recipient's fault is told first
         raise
-    intake = request.intake([address])
+    intake = request.intake([address], priority=Priority.SINGLE)
     blocked = _take_in(intake, key=key)
     if blocked:
         _write_suppressed(profile, _verdicts(intake, blocked))
@@ -89,7 +89,7 @@ def accept_batch(
     except SendingError:
         _refuse_suppressed(profile, addresses.values())  # as in `accept_one`
         raise
-    intake = request.intake(addresses.values())
+    intake = request.intake(addresses.values(), priority=Priority.BATCH)
     with transaction.atomic():
         blocked = _take_in(intake, key=key)
         _write_suppressed(profile, _verdicts(intake, blocked))
@@ -130,6 +130,11 @@ def cancel(message_ids: Sequence[UUID], *, by: str) -> int:
     return ledger.cancel(message_ids, detail=f"Canceled by {by}.")
 
 
+def mark_delivered(message_ids: Sequence[UUID], *, by: str) -> int:
+    """Settle unknown messages that somebody knows to have arrived; return how many were unknown."""
+    return ledger.mark_delivered(message_ids, detail=f"Marked delivered by {by}.")
+
+
 def _take_in(intake: ledger.Intake, *, key: ApiKey) -> ledger.Blocked:
     """Store what may be sent, and count it against the quota; return what may not."""
     if key.quota_per_day is None:
@@ -163,7 +168,7 @@ def _write_suppressed(profile: SendingProfile, blocked: Iterable[tuple[Address, 
     reasons = dict(blocked)
     if not reasons:
         return
-    intake = without_content(profile).intake(reasons)
+    intake = without_content(profile).intake(reasons, priority=Priority.SINGLE)
     messages = intake.messages(now=ledger.database_now())
     for message, verdict in zip(messages, reasons.values(), strict=True):
         message.status = Status.SUPPRESSED

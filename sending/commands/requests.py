@@ -20,10 +20,10 @@ from sending.errors import (
     TemplateUnavailable,
 )
 from sending.ledger import Intake
-from sending.models import Route, SendingProfile, TemplateVersion, new_message_id
+from sending.models import Priority, Route, SendingProfile, TemplateVersion, new_message_id
 from sending.outgoing import Mailbox
 from sending.rendering import Target, compile_source
-from sending.routes import default_route, own_route
+from sending.routes import default_route, own_route, route_of
 
 MAX_RECIPIENTS = 10_000
 MAX_ATTRIBS = 100
@@ -75,7 +75,7 @@ class Request:
     sender: Mailbox
     attribs: Mapping[str, Any]
 
-    def intake(self, recipients: Iterable[Address]) -> Intake:
+    def intake(self, recipients: Iterable[Address], *, priority: Priority) -> Intake:
         """Return new messages, one for each of the recipients."""
         return Intake(
             api_key_id=self.profile.pk,
@@ -88,6 +88,7 @@ class Request:
             attribs=self.attribs,
             has_unsubscribe_link=self.profile.has_unsubscribe_link,
             message_id_domain=self.sender.address.rpartition("@")[2],
+            priority=priority,
             recipients={new_message_id(): address for address in recipients},
         )
 
@@ -108,12 +109,18 @@ def check_request(
     checked = check_attribs(attribs)
     if profile.is_strict:
         _require_variables(wording, subject, checked)
-    if own_route(profile) is None and _default_routes.get(None) is None:
+    if not _has_route(profile):
         raise NotConfigured(
             "Sending failed: no route out is active; nothing was accepted. "
             "Add a default route in the dashboard, or enable it."
         )
     return Request(profile, wording, subject, sender, checked)
+
+
+def _has_route(profile: SendingProfile) -> bool:
+    """Tell whether there is a way out; further routes are looked up only without the usual two."""
+    usual = own_route(profile) or _default_routes.get(None)
+    return usual is not None or route_of(profile) is not None
 
 
 def without_content(profile: SendingProfile) -> Request:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 
 from django.core.exceptions import ValidationError
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
 from django.utils.module_loading import import_string
 
+from apikeys.models import ApiKey
+from sending import ledger, outages
 from sending.errors import ConfigurationError
-from sending.models import Route
+from sending.models import FallbackRoute, Route
 from sending.routes import backend_options, open_transport
+from sending.tasks import ring
 from sending.transports import Finding
 
 
 def save_route(*, route: Route) -> Route | None:
     """Store a route; one that is made the default takes that from the one before, at once.
 
-    Returns the route that was the default until then, None when no other was.
+    A route that was paused is tried anew. Returns the route that was the default until then, None
+    when no other was.
     Raises ValidationError, by field, when no mail could leave by it.
     """
     check_settings(route)
@@ -28,8 +33,30 @@ def save_route(*, route: Route) -> Route | None:
             others = Route.objects.filter(is_default=True).exclude(pk=route.pk)
             replaced = others.first()
             others.update(is_default=False)
+        if route.pk:
+            resume_route(route=route)
         route.save()
     return replaced
+
+
+def resume_route(*, route: Route) -> bool:
+    """Use a paused route again, for what waits for it too; return whether it was paused."""
+    stored = Route.objects.filter(pk=route.pk).first()
+    if stored is None or not outages.resume(route):
+        return False
+    ledger.hasten(reason_prefix=outages.why_paused(stored))
+    transaction.on_commit(ring)
+    return True
+
+
+def set_fallback_routes(*, key: ApiKey, routes: Sequence[Route]) -> None:
+    """Give a key these further routes, in this order, instead of those it has."""
+    with transaction.atomic():
+        FallbackRoute.objects.filter(api_key=key).delete()
+        FallbackRoute.objects.bulk_create(
+            FallbackRoute(api_key=key, route=route, position=position)
+            for position, route in enumerate(routes, start=2)
+        )
 
 
 def check_settings(route: Route) -> None:
@@ -48,16 +75,22 @@ def check_settings(route: Route) -> None:
 
 
 def check_route(*, route: Route) -> list[Finding]:
-    """Connect to the next hop without sending anything; return what was found, good and bad."""
+    """Connect to the next hop without sending anything; return what was found, good and bad.
+
+    A paused route that works is resumed.
+    """
     unsafe = [Finding(ok=False, text=text) for text in warnings_about(route)]
     try:
         transport = open_transport(route)
     except ConfigurationError as error:
         return [*unsafe, Finding(ok=False, text=str(error))]
     try:
-        return [*transport.check(), *unsafe]
+        found = transport.check()
     finally:
         transport.close()
+    if all(finding.ok for finding in found) and resume_route(route=route):
+        found = [*found, Finding(ok=True, text="The route was paused; it is used again now.")]
+    return [*found, *unsafe]
 
 
 def warnings_about(route: Route) -> list[str]:

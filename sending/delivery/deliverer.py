@@ -10,6 +10,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
+from sending import pacing
 from sending.delivery.run import Run, deliver_due
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,6 @@ class Deliverer:
     """A thread that delivers what is due until it is stopped, whatever goes wrong meanwhile."""
 
     def __init__(self) -> None:
-        self._wake = threading.Event()
         self._stopping = threading.Event()
         self._run = Run()
         self._thread = threading.Thread(target=self._work, name="deliverer", daemon=True)
@@ -37,20 +37,19 @@ class Deliverer:
 
     def wake(self) -> None:
         """Look for due messages now."""
-        self._wake.set()
+        self._run.look_soon()
 
     def stop(self) -> None:
         """Claim nothing more, finish what is on the wire, give back the rest. Waits for it."""
         self._stopping.set()
-        self._wake.set()
+        self._run.look_soon()
         if self._thread.is_alive():
             self._thread.join(timeout=STOP_SECONDS)
 
     def _work(self) -> None:
         while not self._stopping.is_set():
-            self._guarded(self._deliver)
-            self._wake.wait(timeout=settings.SWEEP_SECONDS)
-            self._wake.clear()
+            if self._guarded(self._deliver):
+                self._guarded(self._wait)
         for _ in range(STOP_SECONDS):
             if self._guarded(self._run.wind_down):
                 break
@@ -59,6 +58,9 @@ class Deliverer:
     def _deliver(self) -> None:
         close_old_connections()
         self._run.until_empty(stopping=self._stopping)
+
+    def _wait(self) -> None:
+        self._run.wait(pacing.pause_seconds(settings.SWEEP_SECONDS))
 
     def _guarded(self, step: Callable[[], None]) -> bool:
         """Run one step; when it fails, wait a moment instead and return False.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
+from sending.delivery import limits
 from sending.delivery.assembly import assemble
 from sending.errors import SendingError
-from sending.ledger import Outcome
+from sending.ledger import Outcome, database_now
 from sending.models import (
     AmbiguityPolicy,
     Message,
@@ -20,11 +22,10 @@ from sending.models import (
     TemplateVersion,
 )
 from sending.outgoing import Outgoing
-from sending.routes import default_route, own_route
+from sending.routes import NoWay, Ways, bound_to_route
 
 log = logging.getLogger(__name__)
 
-NO_ROUTE_DELAY = timedelta(minutes=1)
 DEFECT_DELAY = timedelta(minutes=5)
 
 
@@ -33,6 +34,8 @@ class Draft:
     """A finished mail, and what its sender wants to happen when its answer is lost."""
 
     outgoing: Outgoing
+    key_id: UUID
+    priority: int
     attempt_number: int
     policy: str
 
@@ -40,7 +43,7 @@ class Draft:
 def prepare(messages: Sequence[Message]) -> Iterator[tuple[Draft, Route] | Outcome]:
     """Yield for each message its mail and its route, or the outcome of one that cannot go.
 
-    What the messages share is read in four queries. One message's failure is its own.
+    What the messages share is read in five queries. One message's failure is its own.
     """
     profiles = SendingProfile.objects.select_related("route").in_bulk(
         {message.api_key_id for message in messages}
@@ -54,22 +57,31 @@ def prepare(messages: Sequence[Message]) -> Iterator[tuple[Draft, Route] | Outco
             domain__in={_domain_of(message) for message in messages}, is_active=True
         )
     }
-    default = default_route()
-    for message in messages:
-        profile = profiles.get(message.api_key_id)
-        route = (own_route(profile) if profile else None) or default
-        if route is None:
-            yield ending(
-                message,
-                Status.DEFERRED,
-                "No route out is configured: add a default route in the dashboard.",
-                delay=NO_ROUTE_DELAY,
-            )
-            continue
+    ready = []
+    for message, route in _with_routes(messages, profiles):
+        if isinstance(route, NoWay):
+            yield ending(message, Status.DEFERRED, route.reason, delay=route.delay)
+        else:
+            ready.append((message, route))
+    admitted, waiting = limits.admit(ready)
+    yield from waiting
+    for message, route in admitted:
         message.template_version = versions.get(message.template_version_id)
+        profile = profiles.get(message.api_key_id)
         policy = profile.ambiguity_policy if profile else AmbiguityPolicy.RETRY
         made = _make(message, domains.get(_domain_of(message)), policy)
         yield made if isinstance(made, Outcome) else (made, route)
+
+
+def _with_routes(
+    messages: Sequence[Message], profiles: Mapping[UUID, SendingProfile]
+) -> Iterator[tuple[Message, Route | NoWay]]:
+    ways = Ways(profiles.values(), now=database_now())
+    tried = [message.id for message in messages if message.attempt_count > 1]
+    bound = bound_to_route(tried) if tried and ways.have_choice() else {}
+    for message in messages:
+        profile = profiles.get(message.api_key_id)
+        yield message, ways.choose(profile, bound_to=bound.get(message.id))
 
 
 def _make(message: Message, domain: SenderDomain | None, policy: str) -> Draft | Outcome:
@@ -81,7 +93,7 @@ def _make(message: Message, domain: SenderDomain | None, policy: str) -> Draft |
         log.exception("Message %s could not be made", message.id)
         reason = f"The mail could not be made because of a defect: {error!r}"
         return ending(message, Status.DEFERRED, reason, delay=DEFECT_DELAY)
-    return Draft(outgoing, message.attempt_count, policy)
+    return Draft(outgoing, message.api_key_id, message.priority, message.attempt_count, policy)
 
 
 def _domain_of(message: Message) -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.utils import timezone
 
-from sending import ledger, suppressions
+from sending import bounces, ledger, suppressions
 from sending.addresses import parse_address
-from sending.delivery.lanes import Parcel, Result
+from sending.delivery import failover, limits
+from sending.delivery.parcels import Parcel, Result
 from sending.errors import (
     ConfigurationError,
     LeaseLost,
@@ -24,24 +26,31 @@ from sending.errors import (
     TransportError,
 )
 from sending.ledger import AttemptFacts, Outcome
-from sending.models import AmbiguityPolicy, Message, Status, Suppression
+from sending.models import AMBIGUOUS, AmbiguityPolicy, Message, Status, Suppression
 from sending.replies import Kind, Verdict, classify, retry_delay_seconds
 from sending.transports import Receipt
 
 log = logging.getLogger(__name__)
 
-
-WITHOUT_CONNECTION = (Phase.CONNECT, Phase.GREETING, Phase.TLS, Phase.AUTH)
 MAX_DELAY_SECONDS = 6 * 60 * 60
 
 
-def record(results: Sequence[Result]) -> None:
+def record(results: Sequence[Result]) -> bool:
     """Write down what the lanes came back with, and suppress addresses that do not exist.
+
+    What is known of the routes is learned first: a message whose route could not be used comes
+    due at once where its key has another, and nothing was sent. Returns whether anything did.
 
     Raises OperationalError or InterfaceError when the database is away; nothing is lost then. A
     result that the database refuses for another reason does not hold up the others.
     """
-    outcomes = [outcome for result in results if (outcome := outcome_of(result)) is not None]
+    lesson = failover.learn(results)
+    found = [
+        (result, outcome)
+        for result in results
+        if (outcome := outcome_of(result, elsewhere=lesson.elsewhere)) is not None
+    ]
+    outcomes = [outcome for _, outcome in found]
     try:
         ledger.record(outcomes)
     except (OperationalError, InterfaceError):
@@ -51,8 +60,9 @@ def record(results: Sequence[Result]) -> None:
         for outcome in outcomes:
             _record_alone(outcome)
     for result in results:
-        if names_dead_address(result):
-            _suppress(result)
+        _suppress_if_dead(result)
+    limits.heed([(result.parcel.outgoing.recipient, one.attempt) for result, one in found])
+    return bool(lesson.elsewhere) or lesson.is_route_resumed
 
 
 def _record_alone(outcome: Outcome) -> None:
@@ -70,24 +80,42 @@ def _record_alone(outcome: Outcome) -> None:
 
 def is_without_connection(result: Result) -> bool:
     """Tell whether the route itself could not be used, whatever the message."""
-    return isinstance(result.answer, TransportError) and result.answer.phase in WITHOUT_CONNECTION
+    return isinstance(result.answer, TransportError) and failover.ends_route(result.answer)
 
 
-def deferred_with(result: Result, parcel: Parcel) -> Outcome:
-    """Return the outcome of a parcel whose route just failed with another one."""
-    failed = outcome_of(result)
-    return Outcome(
-        message_id=parcel.outgoing.id,
-        claim=parcel.outgoing.claim,
-        attempt_number=parcel.attempt_number,
-        status=Status.DEFERRED,
-        reason=f"The route {parcel.route} cannot be used: {failed.reason if failed else ''}",
-        delay=_delay(parcel, TransientError("", phase=Phase.CONNECT), Kind.TRANSIENT),
+def record_waiting(waiting: Sequence[Parcel], *, failed: Result) -> bool:
+    """Defer parcels that were to go by the route that just failed another; nothing was tried.
+
+    Those whose key has a route besides come due at once. Returns whether one does.
+    """
+    if not waiting:
+        return False
+    elsewhere = failover.with_another_way(waiting)
+    outcome = outcome_of(failed)
+    reason = outcome.reason if outcome else ""
+    ledger.record(
+        [
+            Outcome(
+                message_id=parcel.outgoing.id,
+                claim=parcel.outgoing.claim,
+                attempt_number=parcel.attempt_number,
+                status=Status.DEFERRED,
+                reason=reason,
+                delay=timedelta(0)
+                if parcel.outgoing.id in elsewhere
+                else _delay(parcel, TransientError("", phase=Phase.CONNECT), Kind.TRANSIENT),
+            )
+            for parcel in waiting
+        ]
     )
+    return bool(elsewhere)
 
 
-def outcome_of(result: Result) -> Outcome | None:
-    """Return what the ledger shall record; None when the message belongs to somebody else."""
+def outcome_of(result: Result, *, elsewhere: Collection[UUID] = ()) -> Outcome | None:
+    """Return what the ledger shall record; None when the message belongs to somebody else.
+
+    `elsewhere`: the messages that another route takes at once.
+    """
     answer = result.answer
     if isinstance(answer, LeaseLost):
         return None
@@ -101,39 +129,48 @@ def outcome_of(result: Result) -> Outcome | None:
             phase=Phase.DOT if result.is_handed_off else Phase.CONNECT,
             is_ambiguous=result.is_handed_off,
         )
-    return _outcome_of_error(result, answer)
+    return _outcome_of_error(result, answer, elsewhere=elsewhere)
 
 
-def names_dead_address(result: Result) -> bool:
-    """Tell whether the next hop said that the address does not exist, so that it is suppressed."""
-    answer = result.answer
-    if not isinstance(answer, PermanentError):
+def _suppress_if_dead(result: Result) -> None:
+    """Suppress the address if what the next hop said, now or with what it said before, ends it."""
+    error, outgoing = result.answer, result.parcel.outgoing
+    if not isinstance(error, TransportError) or not _is_about_address(error):
+        return
+    verdict, now = classify(error.reply, phase=error.phase), timezone.now()
+    if bounces.is_dead(outgoing.recipient, verdict=verdict, now=now):
+        suppressions.suppress(
+            parse_address(outgoing.recipient).suppression_key,
+            reason=Suppression.Reason.HARD_BOUNCE,
+            now=now,
+            source=Message(pk=outgoing.id),
+            note=str(error.reply),
+        )
+
+
+def _is_about_address(error: TransportError) -> bool:
+    """Tell whether it may count against the address: refused for good, or a server's own 4xx."""
+    if error.is_ambiguous:
         return False
-    return classify(answer.reply, phase=answer.phase).suppress == "now"
+    is_reply = isinstance(error, TransientError) and bool(error.reply.code)
+    return is_reply or isinstance(error, PermanentError)
 
 
-def _suppress(result: Result) -> None:
-    outgoing = result.parcel.outgoing
-    suppressions.suppress(
-        parse_address(outgoing.recipient).suppression_key,
-        reason=Suppression.Reason.HARD_BOUNCE,
-        now=timezone.now(),
-        source=Message(pk=outgoing.id),
-        note=str(getattr(result.answer, "reply", "")),
-    )
-
-
-def _outcome_of_error(result: Result, error: TransportError) -> Outcome:
-    reason = str(error.reply)
+def _outcome_of_error(
+    result: Result, error: TransportError, *, elsewhere: Collection[UUID]
+) -> Outcome:
+    reason = failover.reason(result.parcel.route, error)
     if error.is_ambiguous and result.parcel.policy == AmbiguityPolicy.HOLD:
-        facts = _facts(result, error.phase, error.reply, kind="ambiguous")
+        facts = _facts(result, error.phase, error.reply, kind=AMBIGUOUS)
         return _outcome(result, Status.UNKNOWN, f"The answer was lost: {reason}", facts)
     verdict = _verdict(error)
-    facts = _facts(result, error.phase, error.reply, kind=verdict.kind)
+    kind = AMBIGUOUS if error.is_ambiguous else verdict.kind
+    facts = _facts(result, error.phase, error.reply, kind=kind)
     status = Status(verdict.outcome)
     delay = None
     if status == Status.DEFERRED:
-        delay = _delay(result.parcel, error, verdict.kind)
+        has_another = result.parcel.outgoing.id in elsewhere
+        delay = timedelta(0) if has_another else _delay(result.parcel, error, verdict.kind)
     return _outcome(result, status, reason, facts, delay=delay)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -11,15 +10,21 @@ from uuid import UUID
 
 from django.conf import settings
 
-from sending import ledger, suppressions
+from sending import ledger, pacing, suppressions
 from sending.addresses import parse_address
 from sending.delivery import dispatch, results
-from sending.delivery.lanes import HandoffRequest, Parcel, Result, RouteLanes
-from sending.models import Message, Route, Status
+from sending.delivery.lanes import ThreadLanes
+from sending.delivery.loop import Loop
+from sending.delivery.parcels import Desk, Lanes, Parcel, Result, Stopwatch
+from sending.delivery.smtp_lanes import SmtpLanes
+from sending.models import Message, Priority, Route, Status
 
 CLAIM_SIZE = 200
-TURN_SIZE = 500
-TURN_SECONDS = 0.5
+# A route that is slower than the queue holds no more than about this many messages of a priority;
+# what else is due for its keys stays in the queue, and the messages of other routes go on.
+CROWD = {Priority.BATCH: CLAIM_SIZE // 2, Priority.SINGLE: 2 * CLAIM_SIZE}
+CROWDED_SECONDS = 0.2
+TURN_SECONDS = 0.25
 SWEEP_LEASES_SECONDS = 5
 
 Claim = tuple[UUID, int]
@@ -28,24 +33,34 @@ Claim = tuple[UUID, int]
 class Run:
     """The messages that this worker holds, and the lanes that carry them.
 
-    All calls come from one thread, which is the only one that touches the database: each turn
-    answers every lane that asks for its hand-off, and records every result, in a few statements.
+    All is done by one thread, which alone touches the database and, but for Django's backends, the
+    network: each turn moves what the sockets are ready for, answers every lane that asks for its
+    hand-off, and records every result, in a few statements.
     What could not be written because the database was away is kept, and written before anything
     else is done. A held message is known by its id and its claim: after a lapse this very worker
     may claim it anew while the older parcel is still on its way.
     """
 
     def __init__(self) -> None:
-        self._inbox: queue.SimpleQueue[HandoffRequest | Result] = queue.SimpleQueue()
-        self._lanes: dict[int, RouteLanes] = {}
+        self._loop = Loop()
+        self._desk = Desk()
+        self._lanes: dict[int, Lanes] = {}
+        self._retired: list[Lanes] = []
         self._held: dict[Claim, Parcel] = {}
         self._handed_off: set[Claim] = set()
-        self._requests: list[HandoffRequest] = []
-        self._results: list[Result] = []
         self._unstarted: list[Parcel] = []
         self._open_claims: set[int] = set()
         self._extended_at = time.monotonic()
+        self._looked_at = time.monotonic()
         self._swept_at = float("-inf")
+        self._claimed_at = float("-inf")
+        self._vain_seconds = 0.0
+        self._is_more_due = True
+        self._was_crowded = False
+
+    def look_soon(self) -> None:
+        """Look for due messages now; for any thread."""
+        self._loop.post(self._note_ring)
 
     def until_empty(self, *, stopping: threading.Event) -> int:
         """Deliver until nothing is due or `stopping` is set; return how many results there were.
@@ -53,30 +68,48 @@ class Run:
         Raises what the database raises; calling again goes on where it was.
         """
         delivered = 0
+        self._is_more_due = True
         while not stopping.is_set():
             delivered += self._flush()
             self._sweep()
-            if len(self._held) <= CLAIM_SIZE // 2:
-                self._take_more()
-            if not self._held and self._inbox.empty():
+            self._take_more()
+            if not self._held and not self._is_more_due:
                 break
-            self._turn()
+            self._turn(TURN_SECONDS if self._held else 0)
         return delivered
+
+    def wait(self, seconds: float) -> None:
+        """See to the open connections until somebody rings or the time is over."""
+        until = time.monotonic() + seconds
+        self._is_more_due = False
+        while not self._is_more_due and (left := until - time.monotonic()) > 0:
+            self._turn(min(left, TURN_SECONDS))
 
     def wind_down(self) -> None:
         """Give back what no connection has begun with, finish the rest, close the connections.
 
         Raises what the database raises; calling again goes on where it was.
         """
-        for lanes in self._lanes.values():
+        for lanes in self._all_lanes():
             self._unstarted += lanes.take_back()
         self._flush()
         while self._held:
-            self._turn()
+            self._turn(TURN_SECONDS)
+            self._unstarted += [
+                parcel for lanes in self._all_lanes() for parcel in lanes.take_back()
+            ]
             self._flush()
-        for lanes in self._lanes.values():
+        for lanes in self._all_lanes():
             lanes.close()
         self._lanes.clear()
+        self._retired.clear()
+        self._loop.close()
+
+    def _note_ring(self) -> None:
+        self._is_more_due = True
+
+    def _all_lanes(self) -> list[Lanes]:
+        return [*self._lanes.values(), *self._retired]
 
     def _sweep(self) -> None:
         """Free the messages of silent workers and end overdue ones, now and then, also when busy.
@@ -94,19 +127,51 @@ class Run:
         The claim stays open until that is done: should anything raise meanwhile, the next flush
         gives back what is in no lane.
         """
+        crowded = self._crowded_keys()
+        if not self._is_time_to_claim(crowded):
+            return
         claim = ledger.new_claim()
         self._open_claims.add(claim)
-        claimed = ledger.claim(limit=CLAIM_SIZE, claim=claim)
+        began = time.monotonic()
+        claimed = ledger.claim(limit=CLAIM_SIZE, claim=claim, passing_over=crowded)
+        self._claimed_at = time.monotonic()
+        self._vain_seconds = 0.0 if claimed else self._claimed_at - began
+        self._is_more_due = len(claimed) == CLAIM_SIZE
         if claimed:
             allowed = self._screen(claimed)
+            stopwatch = Stopwatch(ledger.database_now())
             refused = []
             for ready in dispatch.prepare(allowed):
                 if isinstance(ready, ledger.Outcome):
                     refused.append(ready)
                 else:
-                    self._give_to_lane(*ready)
+                    self._give_to_lane(*ready, stopwatch=stopwatch)
             ledger.record(refused)
         self._open_claims.discard(claim)
+
+    def _crowded_keys(self) -> dict[Priority, set[UUID]]:
+        """Return the keys of which enough is waiting for connections already."""
+        crowded: dict[Priority, set[UUID]] = {}
+        for lanes in self._lanes.values():
+            keys = lanes.waiting_keys()
+            for priority, crowd in CROWD.items():
+                if keys.total() >= crowd:
+                    crowded.setdefault(priority, set()).update(keys)
+        return crowded
+
+    def _is_time_to_claim(self, crowded: dict[Priority, set[UUID]]) -> bool:
+        """Tell whether to look: when something may be due, at the latest with every sweep.
+
+        While keys are passed over, looking has to skip their messages: looking in vain may take a
+        twentieth of the time then.
+        """
+        if self._was_crowded and not crowded:
+            self._is_more_due = True
+        self._was_crowded = bool(crowded)
+        passed = time.monotonic() - self._claimed_at
+        if crowded:
+            return passed >= max(CROWDED_SECONDS, 20 * self._vain_seconds)
+        return self._is_more_due or passed >= pacing.pause_seconds(settings.SWEEP_SECONDS)
 
     def _screen(self, claimed: Sequence[Message]) -> list[Message]:
         """Return the messages that may go; record the others as suppressed."""
@@ -121,43 +186,50 @@ class Run:
         )
         return [message for message in claimed if keys[message.id] not in verdicts]
 
-    def _give_to_lane(self, draft: dispatch.Draft, route: Route) -> None:
+    def _give_to_lane(self, draft: dispatch.Draft, route: Route, *, stopwatch: Stopwatch) -> None:
         lanes = self._lanes_of(route)
-        parcel = Parcel(draft.outgoing, draft.attempt_number, draft.policy, lanes)
+        parcel = Parcel(
+            outgoing=draft.outgoing,
+            key_id=draft.key_id,
+            priority=draft.priority,
+            attempt_number=draft.attempt_number,
+            policy=draft.policy,
+            lanes=lanes,
+            stopwatch=stopwatch,
+        )
         self._held[parcel.claim] = parcel
         lanes.put(parcel)
 
-    def _lanes_of(self, route: Route) -> RouteLanes:
+    def _lanes_of(self, route: Route) -> Lanes:
         lanes = self._lanes.get(route.pk)
-        if lanes is not None and not lanes.serves(route):
+        if lanes is not None and route is not lanes.route and not lanes.serves(route):
             lanes.retire()
+            self._retired.append(lanes)
             lanes = None
-        if lanes is None:
-            lanes = self._lanes[route.pk] = RouteLanes(route, self._inbox)
+        if lanes is not None:
+            lanes.route = route  # configured alike: found at once by the others of this claim
+        else:
+            kind = SmtpLanes if route.kind == Route.Kind.SMTP else ThreadLanes
+            lanes = self._lanes[route.pk] = kind(route, loop=self._loop, desk=self._desk)
         return lanes
 
-    def _turn(self) -> None:
-        """Wait for the lanes and collect all that they have."""
-        try:
-            self._sort(self._inbox.get(timeout=TURN_SECONDS))
-            while len(self._results) < TURN_SIZE:
-                self._sort(self._inbox.get_nowait())
-        except queue.Empty:
-            pass
-        self._extend_leases()
-
-    def _sort(self, arrived: HandoffRequest | Result) -> None:
-        if isinstance(arrived, HandoffRequest):
-            self._requests.append(arrived)
-        else:
-            self._results.append(arrived)
+    def _turn(self, seconds: float) -> None:
+        """Wait for the lanes and let them move."""
+        self._loop.turn(seconds)
+        now = time.monotonic()
+        if now - self._looked_at >= TURN_SECONDS:
+            self._looked_at = now
+            for lanes in self._all_lanes():
+                lanes.look_at_clock()
+            self._retired = [lanes for lanes in self._retired if not lanes.is_finished()]
+            self._extend_leases()
 
     def _flush(self) -> int:
         """Write what is to be written; what raises stays, to be written at the next call.
 
         The lanes that wait for their hand-off come first: they work while results are recorded.
         """
-        if self._requests:
+        if self._desk.requests:
             self._answer_requests()
         finished = self._record_results()
         if self._unstarted:
@@ -170,22 +242,24 @@ class Run:
         return finished
 
     def _answer_requests(self) -> None:
-        routes = [request.parcel.route for request in self._requests]
+        requests = self._desk.requests
         # The body and its answer may each take that long.
-        patience = timedelta(seconds=2 * max(route.data_timeout_seconds for route in routes))
+        patience = timedelta(
+            seconds=2 * max(request.parcel.route.data_timeout_seconds for request in requests)
+        )
         granted = ledger.begin_handoff(
-            [request.parcel.claim for request in self._requests], patience=patience
+            [request.parcel.claim for request in requests], patience=patience
         )
         self._handed_off |= granted
-        for request in self._requests:
+        self._desk.requests = []
+        for request in requests:
             request.answer(is_granted=request.parcel.claim in granted)
-        self._requests = []
 
     def _record_results(self) -> int:
-        finished = self._results
+        finished = self._desk.results
         if finished:
-            results.record(finished)
-            self._results = []
+            self._is_more_due |= results.record(finished)
+            self._desk.results = []
             self._forget(result.parcel for result in finished)
             self._clear_lanes_without_connection(finished)
         return len(finished)
@@ -195,7 +269,7 @@ class Run:
         for result in finished:
             if results.is_without_connection(result):
                 waiting = result.parcel.lanes.take_back()
-                ledger.record([results.deferred_with(result, parcel) for parcel in waiting])
+                self._is_more_due |= results.record_waiting(waiting, failed=result)
                 self._forget(waiting)
 
     def _extend_leases(self) -> None:
@@ -209,7 +283,6 @@ class Run:
         for parcel in parcels:
             self._held.pop(parcel.claim, None)
             self._handed_off.discard(parcel.claim)
-            parcel.lanes.returned()
 
 
 def deliver_due() -> int:

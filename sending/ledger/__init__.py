@@ -6,12 +6,21 @@ message of a queue (claim, hand-off, record) is a few statements of its own on P
 (`postgres`) with a twin for other databases (`portable`); the rest is one code (`moves`).
 """
 
-from sending.ledger.facts import MAX_LAPSES, AttemptFacts, IllegalTransition, Outcome
+from sending.ledger.facts import (
+    MAX_LAPSES,
+    MAY_BECOME_SENT,
+    AttemptFacts,
+    IllegalTransition,
+    Outcome,
+)
 from sending.ledger.intake import Blocked, Intake, take_in
 from sending.ledger.moves import (
     accept,
     cancel,
     expire,
+    hasten,
+    hasten_limited,
+    mark_delivered,
     reap,
     release,
     release_claim,
@@ -24,6 +33,7 @@ from sending.ledger.rows import EVENT_FIELDS, MESSAGE_FIELDS, database_now
 __all__ = [
     "EVENT_FIELDS",
     "MAX_LAPSES",
+    "MAY_BECOME_SENT",
     "MESSAGE_FIELDS",
     "AttemptFacts",
     "Blocked",
@@ -37,6 +47,9 @@ __all__ = [
     "database_now",
     "expire",
     "extend_leases",
+    "hasten",
+    "hasten_limited",
+    "mark_delivered",
     "new_claim",
     "reap",
     "record",

@@ -11,6 +11,9 @@ from sending.models import Status
 from sending.models.event import TRANSITIONS
 
 MAX_LAPSES = 5
+MAY_BECOME_SENT = frozenset(
+    Status(before) for before, afters in TRANSITIONS.items() if Status.SENT in afters
+)
 
 
 class IllegalTransition(Exception):
@@ -35,6 +38,7 @@ class Outcome:
     """What became of one claimed message.
 
     `delay`: how long a deferred message waits. `attempt`: None when nothing was tried on the wire.
+    `is_try` False: a limit of ours let it wait. That counts neither as a try nor into its lifetime.
     """
 
     message_id: UUID
@@ -44,6 +48,7 @@ class Outcome:
     reason: str = ""
     delay: timedelta | None = None
     attempt: AttemptFacts | None = None
+    is_try: bool = True
 
 
 def require_edge(before: str, after: str) -> None:

@@ -38,6 +38,7 @@ class Intake:
     attribs: Mapping[str, Any]
     has_unsubscribe_link: bool
     message_id_domain: str
+    priority: int
     recipients: Mapping[UUID, Address]
 
     def messages(self, *, now: datetime) -> list[Message]:
@@ -58,6 +59,7 @@ class Intake:
                 attribs=self.attribs,
                 has_unsubscribe_link=self.has_unsubscribe_link,
                 message_id=f"<{identity}@{self.message_id_domain}>",
+                priority=self.priority,
                 status=Status.QUEUED,
                 accepted_at=now,
                 status_at=now,
@@ -81,6 +83,7 @@ class Intake:
             "attribs": self.attribs,
             "has_unsubscribe_link": self.has_unsubscribe_link,
             "message_id_domain": self.message_id_domain,
+            "priority": int(self.priority),
         }
 
     def each(self, request: int) -> list[dict[str, Any]]:
@@ -133,7 +136,7 @@ WITH given AS MATERIALIZED (
     FROM json_to_recordset(%s::json) AS shared (
         request integer, api_key_id uuid, template_version_id bigint, stream text,
         sender_address text, sender_name text, reply_to text, subject text, attribs jsonb,
-        has_unsubscribe_link boolean, message_id_domain text
+        has_unsubscribe_link boolean, message_id_domain text, priority smallint
     )
     JOIN json_to_recordset(%s::json) AS one (
         of_request integer, id uuid, recipient text, recipient_domain text, suppression_key text
@@ -151,12 +154,12 @@ WITH given AS MATERIALIZED (
 ), stored AS (
     INSERT INTO sending_message (
         id, api_key_id, template_version_id, stream, recipient, recipient_domain, sender_address,
-        sender_name, reply_to, subject, attribs, has_unsubscribe_link, message_id, status, reason,
-        accepted_at, status_at, next_attempt_at, expires_at, attempt_count
+        sender_name, reply_to, subject, attribs, has_unsubscribe_link, message_id, priority, status,
+        reason, accepted_at, status_at, next_attempt_at, expires_at, attempt_count
     )
     SELECT id, api_key_id, template_version_id, stream, recipient, recipient_domain,
         sender_address, sender_name, reply_to, subject, attribs, has_unsubscribe_link,
-        '<' || id || '@' || message_id_domain || '>', 'queued', '',
+        '<' || id || '@' || message_id_domain || '>', priority, 'queued', '',
         now, now, now, now + %s, 0
     FROM given
     WHERE NOT EXISTS (SELECT FROM blocked WHERE blocked.id = given.id)

@@ -140,6 +140,27 @@ def cancel(message_ids: Collection[UUID], *, detail: str) -> int:
         )
 
 
+def mark_delivered(message_ids: Collection[UUID], *, detail: str) -> int:
+    """Settle unknown messages that somebody knows to have arrived; return how many were unknown."""
+    return _move(Q(id__in=message_ids), Status.DELIVERED, reason=detail, before=Status.UNKNOWN)
+
+
+def hasten(*, reason_prefix: str) -> int:
+    """Let deferred messages whose reason begins like this come due now; return how many."""
+    return Message.objects.filter(
+        status=Status.DEFERRED, reason__startswith=reason_prefix, next_attempt_at__gt=Now()
+    ).update(next_attempt_at=Now())
+
+
+def hasten_limited() -> int:
+    """Let every message that waits for a limit ask again now; return how many wait.
+
+    To be called when the limits change: their times were given under the limits before.
+    """
+    waiting = Message.objects.filter(status=Status.DEFERRED, is_limited=True)
+    return waiting.update(next_attempt_at=Now())
+
+
 def report(
     message: Message, *, kind: str, status: Status | None, now: datetime, detail: str
 ) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from sending.ledger.facts import Outcome
+from sending.ledger.facts import MAY_BECOME_SENT, Outcome
 from sending.ledger.rows import (
     REASON_LENGTH,
     append_changes,
@@ -23,19 +24,24 @@ from sending.ledger.rows import (
     insert_attempts,
     storable,
 )
-from sending.models import Message, Status
+from sending.models import Message, Priority, Status
 from sending.models.event import TRANSITIONS
 from sending.models.message import WAITING
 
 
 @transaction.atomic
-def claim_due(*, limit: int, claim: int, lease: timedelta) -> list[UUID]:
-    """Move up to `limit` due messages to ``sending`` and return their ids."""
+def claim_due(
+    *, limit: int, claim: int, lease: timedelta, passing_over: dict[Priority, set[UUID]]
+) -> list[Message]:
+    """Move up to `limit` due messages to ``sending`` and return them."""
     now = database_now()
+    passed_over = Q(pk__in=[])
+    for priority, keys in passing_over.items():
+        passed_over |= Q(priority=priority, api_key_id__in=keys)
     due = list(
         Message.objects.select_for_update()
-        .filter(status__in=WAITING, next_attempt_at__lte=Now(), expires_at__gt=Now())
-        .order_by("next_attempt_at")
+        .filter(~passed_over, status__in=WAITING, next_attempt_at__lte=Now(), expires_at__gt=Now())
+        .order_by("priority", "next_attempt_at")
         .values_list("id", "status", "attempt_count")[:limit]
     )
     Message.objects.filter(id__in=[row[0] for row in due]).update(
@@ -52,7 +58,8 @@ def claim_due(*, limit: int, claim: int, lease: timedelta) -> list[UUID]:
         (message_id, before, Status.SENDING, now, attempts + 1, "")
         for message_id, before, attempts in due
     )
-    return [row[0] for row in due]
+    ids = [row[0] for row in due]
+    return list(Message.objects.filter(id__in=ids).order_by("priority", "id")) if ids else []
 
 
 @transaction.atomic
@@ -78,12 +85,17 @@ def extend_leases(held: Sequence[tuple[UUID, int]], *, lease: timedelta) -> None
 
 @transaction.atomic
 def record(outcomes: Sequence[Outcome]) -> None:
-    """Write attempts, states and events of outcomes whose edge from ``sending`` was checked."""
+    """Write attempts, states and events of outcomes whose edge from ``sending`` was checked.
+
+    No message may have two outcomes here.
+    """
+    held = held_by((row.message_id, row.claim) for row in outcomes)
+    accepted = [row.message_id for row in outcomes if row.status == Status.SENT]
     before = dict(
         Message.objects.select_for_update()
         .filter(
-            held_by((row.message_id, row.claim) for row in outcomes),
-            status__in=(Status.SENDING, Status.UNKNOWN),
+            held & Q(status__in=(Status.SENDING, Status.UNKNOWN))
+            | Q(id__in=accepted, status__in=MAY_BECOME_SENT)
         )
         .order_by("id")
         .values_list("id", "status")
@@ -115,11 +127,11 @@ def held_by(held: Iterable[tuple[UUID, int]]) -> Q:
 
 def _move_by_group(outcomes: Iterable[Outcome]) -> None:
     """Update the rows with one statement for all that end alike; most are simply sent."""
-    groups: dict[tuple[Status, str, timedelta | None], list[UUID]] = defaultdict(list)
+    groups: dict[tuple[Status, str, timedelta | None, bool], list[UUID]] = defaultdict(list)
     for row in outcomes:
         reason = "" if row.status == Status.SENT else storable(row.reason)[:REASON_LENGTH]
-        groups[row.status, reason, row.delay].append(row.message_id)
-    for (status, reason, delay), ids in groups.items():
+        groups[row.status, reason, row.delay, row.is_try].append(row.message_id)
+    for (status, reason, delay, is_try), ids in groups.items():
         Message.objects.filter(id__in=ids).update(
             status=status,
             status_at=Now(),
@@ -127,4 +139,12 @@ def _move_by_group(outcomes: Iterable[Outcome]) -> None:
             lease_until=None,
             lapse_count=0,
             next_attempt_at=None if delay is None else Now() + delay,
+            is_limited=not is_try,
+            **({} if is_try else _wait_without_try(delay)),
         )
+
+
+def _wait_without_try(delay: timedelta | None) -> dict[str, Any]:
+    """Return the changes that give the try back, and the lifetime that is spent waiting."""
+    waited = delay or timedelta(0)
+    return {"attempt_count": F("attempt_count") - 1, "expires_at": F("expires_at") + waited}

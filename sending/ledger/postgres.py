@@ -9,46 +9,64 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import psycopg
 from django.db import connection
 
-from sending.ledger.facts import Outcome
-from sending.ledger.rows import ATTEMPT_FIELDS, DETAIL_LENGTH, REASON_LENGTH, attempt_rows, storable
-from sending.models import Status
+from sending.ledger.facts import MAY_BECOME_SENT, AttemptFacts, Outcome
+from sending.ledger.rows import DETAIL_LENGTH, REASON_LENGTH, storable
+from sending.models import Message, Priority, Status
 from sending.models.event import TRANSITIONS
 
+# Those accepted one by one come before those of batches; of each, the keys in a list are passed
+# over. The limit is part of the text, for the planner has to know that it is small.
 CLAIM = """
-WITH due AS (
+WITH one_by_one AS (
     SELECT id, status FROM sending_message
-    WHERE status IN ('queued', 'deferred') AND next_attempt_at <= statement_timestamp()
-        AND expires_at > statement_timestamp()
+    WHERE status IN ('queued', 'deferred') AND priority = 0
+        AND api_key_id <> ALL(%s::uuid[])
+        AND next_attempt_at <= statement_timestamp() AND expires_at > statement_timestamp()
     ORDER BY next_attempt_at
-    LIMIT %s
+    LIMIT {limit}
     FOR UPDATE SKIP LOCKED
+), of_batches AS (
+    SELECT id, status FROM sending_message
+    WHERE status IN ('queued', 'deferred') AND priority = 1
+        AND api_key_id <> ALL(%s::uuid[])
+        AND next_attempt_at <= statement_timestamp() AND expires_at > statement_timestamp()
+    ORDER BY next_attempt_at
+    LIMIT {limit}
+    FOR UPDATE SKIP LOCKED
+), due AS (
+    SELECT * FROM one_by_one UNION ALL SELECT * FROM of_batches LIMIT {limit}
 ), claimed AS (
     UPDATE sending_message AS message
     SET status = 'sending', status_at = statement_timestamp(), reason = '', next_attempt_at = NULL,
         attempt_count = attempt_count + 1, claim = %s, handed_off_at = NULL,
         lease_until = statement_timestamp() + make_interval(secs => %s)
     FROM due WHERE message.id = due.id
-    RETURNING message.id, due.status AS before, message.attempt_count
+    RETURNING message.*, due.status AS before
+), noted AS (
+    INSERT INTO sending_event
+        (message_id, kind, status_before, status_after, occurred_at, attempt_number, detail)
+    SELECT id, 'sending', before, 'sending', statement_timestamp(), attempt_count, '' FROM claimed
 )
-INSERT INTO sending_event
-    (message_id, kind, status_before, status_after, occurred_at, attempt_number, detail)
-SELECT id, 'sending', before, 'sending', statement_timestamp(), attempt_count, '' FROM claimed
-RETURNING message_id
+SELECT {columns} FROM claimed ORDER BY priority, id
 """
 
-# The rows come as one JSON value: psycopg needs longer to make twenty arrays than the server to
-# read it. Their ids come once more as a list, which alone tells the planner that they are few.
-# The order keeps two workers from waiting for each other's rows.
+# The ids come as a list of their own, which alone tells the planner that they are few. The order
+# keeps two workers from waiting for each other's rows. The commit does not wait for the disk: the
+# marker has to survive the death of this worker, and it does; should the database itself fail,
+# this worker still knows.
 HANDOFF = """
-WITH held AS (
-    SELECT message.id FROM sending_message AS message
-    JOIN jsonb_to_recordset(%s::jsonb) AS mine (id uuid, claim bigint)
+WITH quick AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'off', true) AS commit
+), held AS (
+    SELECT message.id FROM quick, sending_message AS message
+    JOIN unnest(%s::uuid[], %s::bigint[]) AS mine (id, claim)
         ON message.id = mine.id AND message.claim = mine.claim
     WHERE message.id = ANY(%s::uuid[])
         AND message.status = 'sending' AND message.lease_until > statement_timestamp()
@@ -62,16 +80,23 @@ FROM held WHERE message.id = held.id AND message.id = ANY(%s::uuid[])
 RETURNING message.id, message.claim
 """
 
+# The rows come as one JSON value: psycopg needs longer to make twenty arrays than the server to
+# read it.
 RECORD = """
-WITH outcome AS (
+WITH outcome AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%s::jsonb) AS o (
-        id uuid, claim bigint, number int, status text, reason text, detail text, delay float)
+        id uuid, claim bigint, number int, status text, reason text, detail text, delay float,
+        is_try boolean, route bigint, started_at timestamptz, duration_ms int, phase text,
+        kind text, reply_code int, enhanced_status text, reply_text text, transport_id text)
 ), held AS (
     SELECT message.id, message.status AS before FROM sending_message AS message
-    JOIN outcome ON message.id = outcome.id AND message.claim = outcome.claim
+    JOIN outcome ON message.id = outcome.id
     WHERE message.id = ANY(%s::uuid[]) AND (
-        message.status = 'sending'
-        OR message.status = 'unknown' AND outcome.status = ANY(%s::text[])
+        message.claim = outcome.claim AND (
+            message.status = 'sending'
+            OR message.status = 'unknown' AND outcome.status = ANY(%s::text[])
+        )
+        OR outcome.status = 'sent' AND message.status = ANY(%s::text[])
     )
     ORDER BY message.id
     FOR UPDATE OF message
@@ -79,7 +104,11 @@ WITH outcome AS (
     UPDATE sending_message AS message
     SET status = outcome.status, status_at = statement_timestamp(), reason = outcome.reason,
         lease_until = NULL, lapse_count = 0,
-        next_attempt_at = statement_timestamp() + make_interval(secs => outcome.delay)
+        next_attempt_at = statement_timestamp() + make_interval(secs => outcome.delay),
+        is_limited = NOT outcome.is_try,
+        attempt_count = attempt_count - CASE WHEN outcome.is_try THEN 0 ELSE 1 END,
+        expires_at = CASE WHEN outcome.is_try THEN expires_at
+            ELSE expires_at + make_interval(secs => outcome.delay) END
     FROM outcome JOIN held ON held.id = outcome.id
     WHERE message.id = outcome.id AND message.id = ANY(%s::uuid[])
     RETURNING message.id, held.before, outcome.status, outcome.number, outcome.detail
@@ -87,41 +116,58 @@ WITH outcome AS (
     INSERT INTO sending_attempt
         (message_id, number, route_id, started_at, duration_ms, phase, outcome, kind, reply_code,
          enhanced_status, reply_text, transport_id)
-    SELECT * FROM jsonb_to_recordset(%s::jsonb) AS a (
-        message uuid, number int, route bigint, started_at timestamptz, duration_ms int,
-        phase text, outcome text, kind text, reply_code int, enhanced_status text,
-        reply_text text, transport_id text)
+    SELECT id, number, route, started_at, duration_ms, phase, status, kind, reply_code,
+        enhanced_status, reply_text, transport_id
+    FROM outcome WHERE phase IS NOT NULL
 )
 INSERT INTO sending_event
     (message_id, kind, status_before, status_after, occurred_at, attempt_number, detail)
 SELECT id, status, before, status, statement_timestamp(), number, detail FROM moved
 """
 
+COLUMNS = [field.attname for field in Message._meta.concrete_fields]
 SETTLES_UNKNOWN = sorted(TRANSITIONS[Status.UNKNOWN] & TRANSITIONS[Status.SENDING])
+SETTLED_BY_ACCEPTANCE = sorted(MAY_BECOME_SENT)
 
 
-def claim_due(*, limit: int, claim: int, lease: timedelta) -> list[UUID]:
-    """Move up to `limit` due messages to ``sending`` and return their ids."""
-    return [row[0] for row in _execute(CLAIM, [limit, claim, lease.total_seconds()])]
+def claim_due(
+    *, limit: int, claim: int, lease: timedelta, passing_over: dict[Priority, set[UUID]]
+) -> list[Message]:
+    """Move up to `limit` due messages to ``sending`` and return them."""
+    statement = CLAIM.format(limit=int(limit), columns=", ".join(COLUMNS))
+    attribs_at = COLUMNS.index("attribs")
+    messages = []
+    passed_over = [_list(passing_over.get(priority, ())) for priority in Priority]
+    for row in _execute(statement, [*passed_over, claim, lease.total_seconds()]):
+        values = list(row)
+        values[attribs_at] = _parse_attribs(values[attribs_at])
+        messages.append(Message.from_db(connection.alias, COLUMNS, values))
+    return messages
+
+
+@lru_cache(maxsize=64)
+def _parse_attribs(text: str) -> dict[str, Any]:
+    """Parse what the messages of a batch have in common once; nobody changes it."""
+    parsed: dict[str, Any] = json.loads(text)
+    return parsed
 
 
 def begin_handoff(held: Sequence[tuple[UUID, int]], *, lease: timedelta) -> list[tuple[UUID, int]]:
     """Mark the hand-off of what is still held, and return that."""
-    ids = _id_list(message_id for message_id, _ in held)
-    rows = json.dumps([{"id": str(message_id), "claim": claim} for message_id, claim in held])
-    granted = _execute(HANDOFF, [rows, ids, lease.total_seconds(), ids])
+    ids = _list(message_id for message_id, _ in held)
+    claims = _list(claim for _, claim in held)
+    granted = _execute(HANDOFF, [ids, claims, ids, lease.total_seconds(), ids])
     return [(message_id, claim) for message_id, claim in granted]
 
 
 def record(outcomes: Sequence[Outcome]) -> None:
-    """Write attempts, states and events of outcomes whose edge from ``sending`` was checked."""
-    ids = _id_list(row.message_id for row in outcomes)
+    """Write attempts, states and events of outcomes whose edge from ``sending`` was checked.
+
+    No message may have two outcomes here.
+    """
+    ids = _list(row.message_id for row in outcomes)
     rows = json.dumps([_outcome_row(row) for row in outcomes])
-    attempts = json.dumps(
-        [dict(zip(ATTEMPT_FIELDS, row, strict=True)) for row in attempt_rows(outcomes)],
-        default=str,  # ids and times
-    )
-    _execute(RECORD, [rows, ids, SETTLES_UNKNOWN, ids, attempts])
+    _execute(RECORD, [rows, ids, SETTLES_UNKNOWN, SETTLED_BY_ACCEPTANCE, ids])
 
 
 def _outcome_row(row: Outcome) -> dict[str, Any]:
@@ -134,11 +180,28 @@ def _outcome_row(row: Outcome) -> dict[str, Any]:
         "reason": "" if row.status == Status.SENT else reason[:REASON_LENGTH],
         "detail": reason[:DETAIL_LENGTH],
         "delay": None if row.delay is None else row.delay.total_seconds(),
+        "is_try": row.is_try,
+        **(_attempt_row(row.attempt) if row.attempt else {}),
     }
 
 
-def _id_list(ids: Iterable[UUID]) -> str:
-    return "{" + ",".join(map(str, ids)) + "}"
+def _attempt_row(facts: AttemptFacts) -> dict[str, Any]:
+    return {
+        "route": facts.route_id,
+        "started_at": facts.started_at.isoformat(),
+        "duration_ms": facts.duration_ms,
+        "phase": str(facts.phase),
+        "kind": str(facts.kind),
+        "reply_code": facts.reply.code,
+        "enhanced_status": storable(facts.reply.enhanced)[:12],
+        "reply_text": storable(facts.reply.text)[:1000],
+        "transport_id": storable(facts.transport_id)[:255],
+    }
+
+
+def _list(items: Iterable[object]) -> str:
+    """Write an array as PostgreSQL reads it; psycopg needs longer."""
+    return "{" + ",".join(map(str, items)) + "}"
 
 
 def _execute(statement: str, parameters: list[Any]) -> list[tuple[Any, ...]]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from types import ModuleType
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 
 from sending.ledger import portable, postgres
 from sending.ledger.facts import Outcome, require_edge
-from sending.models import Message, Status
+from sending.models import Message, Priority, Status
 
 AFTER_HANDOFF_GRACE = timedelta(seconds=30)
 
@@ -34,15 +35,23 @@ def new_claim() -> int:
     return secrets.randbits(63)
 
 
-def claim(*, limit: int, claim: int | None = None) -> list[Message]:
+def claim(
+    *,
+    limit: int,
+    claim: int | None = None,
+    passing_over: dict[Priority, set[UUID]] | None = None,
+) -> list[Message]:
     """Take hold of up to `limit` due messages for `LEASE_SECONDS` and return them.
 
     No message is ever returned to two callers. `claim`, else a new number, is in each message;
-    with the id it proves the hold. The oldest come first.
+    with the id it proves the hold. Those accepted one by one come before those of batches, then
+    the oldest first. `passing_over`: keys whose messages of a priority are left alone.
     """
     number = new_claim() if claim is None else claim
-    ids = _engine().claim_due(limit=limit, claim=number, lease=lease())
-    return list(Message.objects.filter(id__in=ids).order_by("id")) if ids else []
+    claimed: list[Message] = _engine().claim_due(
+        limit=limit, claim=number, lease=lease(), passing_over=passing_over or {}
+    )
+    return claimed
 
 
 def begin_handoff(held: Held, *, patience: timedelta) -> set[tuple[UUID, int]]:
@@ -66,9 +75,30 @@ def record(outcomes: Sequence[Outcome]) -> None:
     """Write what became of claimed messages, in one transaction.
 
     An outcome whose claim has ended changes no status, except that it settles a message that is
-    held as unknown; its attempt is written down all the same.
+    held as unknown, and that an acceptance is the truth whoever holds the message by now: it
+    moves what waits or is claimed anew to sent, so that no second copy goes out. The attempt is
+    written down in any case.
     """
     for outcome in outcomes:
         require_edge(Status.SENDING, outcome.status)
-    if outcomes:
-        _engine().record(outcomes)
+    rounds = _one_for_each_message(outcomes)
+    if len(rounds) == 1:
+        _engine().record(rounds[0])
+    elif rounds:
+        with transaction.atomic():
+            for one_round in rounds:
+                _engine().record(one_round)
+
+
+def _one_for_each_message(outcomes: Sequence[Outcome]) -> list[Sequence[Outcome]]:
+    """Split outcomes so that no message is twice in one part; its acceptance comes first."""
+    if len({outcome.message_id for outcome in outcomes}) == len(outcomes):
+        return [outcomes] if outcomes else []
+    rounds: list[list[Outcome]] = []
+    seen: Counter[UUID] = Counter()
+    for outcome in sorted(outcomes, key=lambda one: one.status != Status.SENT):
+        number = seen[outcome.message_id]
+        seen[outcome.message_id] += 1
+        rounds += [[]] if number == len(rounds) else []
+        rounds[number].append(outcome)
+    return list(rounds)

@@ -33,6 +33,7 @@ MESSAGE_FIELDS = (
     "attribs",
     "has_unsubscribe_link",
     "message_id",
+    "priority",
     "status",
     "reason",
     "accepted_at",

@@ -2,27 +2,43 @@
 
 from sending.models.answer import StoredAnswer
 from sending.models.domain import SenderDomain
-from sending.models.event import Attempt, Event
-from sending.models.message import Message, Status, Stream, first_id_since, new_message_id
-from sending.models.profile import AmbiguityPolicy, SendingProfile
+from sending.models.event import AMBIGUOUS, Attempt, Event
+from sending.models.limit import DailyCount, Limit, RecipientDomain, SlowDown, WarmUp
+from sending.models.message import (
+    Message,
+    Priority,
+    Status,
+    Stream,
+    first_id_since,
+    new_message_id,
+)
+from sending.models.profile import AmbiguityPolicy, FallbackRoute, SendingProfile
 from sending.models.route import Route
 from sending.models.suppression import Suppression
 from sending.models.template import Template, TemplateVersion
 
 __all__ = [
+    "AMBIGUOUS",
     "AmbiguityPolicy",
     "Attempt",
+    "DailyCount",
     "Event",
+    "FallbackRoute",
+    "Limit",
     "Message",
+    "Priority",
+    "RecipientDomain",
     "Route",
     "SenderDomain",
     "SendingProfile",
+    "SlowDown",
     "Status",
     "StoredAnswer",
     "Stream",
     "Suppression",
     "Template",
     "TemplateVersion",
+    "WarmUp",
     "first_id_since",
     "new_message_id",
 ]

@@ -1,4 +1,9 @@
-"""Define what is written down of a message: tries on the wire, and everything that happened."""
+"""Define what is written down of a message: tries on the wire, and everything that happened.
+
+Both tables grow with every message, so they have no more indexes than are read, and the database
+does not look up the message of each row: `sending.ledger` writes a row in the statement that has
+just changed its message.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +14,22 @@ from django.db.models import Q
 
 from sending.models.message import Message, Status
 
+# The kind of a try whose answer was lost: the next hop may have the message.
+AMBIGUOUS = "ambiguous"
+
 
 class Attempt(models.Model):
     """One try on the wire: where, how far it got, what the next hop said."""
 
-    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="attempts")
+    message = models.ForeignKey(
+        Message,
+        on_delete=models.CASCADE,
+        related_name="attempts",
+        db_index=False,
+        db_constraint=False,
+    )
     number = models.PositiveSmallIntegerField()
-    route = models.ForeignKey("sending.Route", on_delete=models.SET_NULL, null=True)
+    route = models.ForeignKey("sending.Route", on_delete=models.SET_NULL, null=True, db_index=False)
     started_at = models.DateTimeField()
     duration_ms = models.PositiveIntegerField()
     phase = models.CharField(max_length=10)
@@ -39,8 +53,9 @@ class Attempt(models.Model):
 # writes, and the database refuses an event that is not among them.
 TRANSITIONS: dict[str, frozenset[str]] = {
     "": frozenset({Status.QUEUED, Status.SUPPRESSED}),
-    Status.QUEUED: frozenset({Status.SENDING, Status.CANCELED, Status.EXPIRED}),
-    Status.DEFERRED: frozenset({Status.SENDING, Status.CANCELED, Status.EXPIRED}),
+    # To sent: the answer of a worker that was given up came after all.
+    Status.QUEUED: frozenset({Status.SENDING, Status.SENT, Status.CANCELED, Status.EXPIRED}),
+    Status.DEFERRED: frozenset({Status.SENDING, Status.SENT, Status.CANCELED, Status.EXPIRED}),
     Status.SENDING: frozenset(
         {
             Status.SENT,
@@ -85,7 +100,13 @@ class Event(models.Model):
     `status_before` and `status_after` are empty for a fact that changes no status.
     """
 
-    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="events")
+    message = models.ForeignKey(
+        Message,
+        on_delete=models.CASCADE,
+        related_name="events",
+        db_index=False,
+        db_constraint=False,
+    )
     kind = models.CharField(max_length=20)
     status_before = models.CharField(max_length=10, blank=True, default="")
     status_after = models.CharField(max_length=10, blank=True, default="")

@@ -34,6 +34,13 @@ class Status(models.TextChoices):
 WAITING = (Status.QUEUED, Status.DEFERRED)
 
 
+class Priority(models.IntegerChoices):
+    """Who goes first: a mail that one person waits for is not held up by ten thousand others."""
+
+    SINGLE = 0, "Accepted by itself"
+    BATCH = 1, "Accepted with many others"
+
+
 class Stream(models.TextChoices):
     """Class of mail with its own rules: an answer to an act of the recipient, or to many."""
 
@@ -60,13 +67,21 @@ class Message(models.Model):
     `claim` names the worker's hold on a row in ``sending``; `lease_until` ends it.
     `handed_off_at` is set just before the body goes out: from then on the next hop may own it.
     `lapse_count` counts the claims that ended without a result since the last one that had any.
+    `is_limited`: a limit of ours made it wait, last time that it was claimed.
     `subject` and `template_version` are pinned at acceptance, as is the Message-ID.
     """
 
     id = models.UUIDField(primary_key=True, default=new_message_id, editable=False)
-    api_key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, related_name="messages")
+    # Every change of status writes to every index, so there are no more than are read often.
+    api_key = models.ForeignKey(
+        ApiKey, on_delete=models.PROTECT, related_name="messages", db_index=False
+    )
     template_version = models.ForeignKey(
-        "sending.TemplateVersion", on_delete=models.PROTECT, related_name="messages", null=True
+        "sending.TemplateVersion",
+        on_delete=models.PROTECT,
+        related_name="messages",
+        null=True,
+        db_index=False,
     )
     stream = models.CharField(max_length=13, choices=Stream.choices, default=Stream.TRANSACTIONAL)
     recipient = models.CharField(max_length=320)
@@ -81,12 +96,16 @@ class Message(models.Model):
 
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
     reason = models.CharField(max_length=500, blank=True)
+    priority = models.PositiveSmallIntegerField(
+        choices=Priority.choices, default=Priority.SINGLE, db_default=Priority.SINGLE
+    )
     accepted_at = models.DateTimeField()
     status_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     attempt_count = models.PositiveSmallIntegerField(default=0)
     lapse_count = models.PositiveSmallIntegerField(default=0, db_default=0)
+    is_limited = models.BooleanField(default=False, db_default=False)
     claim = models.BigIntegerField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     handed_off_at = models.DateTimeField(null=True, blank=True)
@@ -112,7 +131,9 @@ class Message(models.Model):
         indexes = [
             # sending.ledger.claim: the next due messages, however many rows are at rest.
             models.Index(
-                fields=["next_attempt_at"], name="message_due", condition=Q(status__in=WAITING)
+                fields=["priority", "next_attempt_at"],
+                name="message_due",
+                condition=Q(status__in=WAITING),
             ),
             # sending.ledger.reap: the few that are held. On the id, not on lease_until, so that
             # marking the hand-off changes no index.

@@ -18,6 +18,29 @@ class AmbiguityPolicy(models.TextChoices):
     HOLD = "hold", "Hold it as unknown until a person or a report decides"
 
 
+class FallbackRoute(models.Model):
+    """A further route of a key, taken when those of a lower `position` cannot be used."""
+
+    api_key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="fallback_routes")
+    route = models.ForeignKey(Route, on_delete=models.CASCADE)
+    position = models.PositiveSmallIntegerField()
+
+    class Meta:
+        """A route once for each key; the index serves the choice at every claim."""
+
+        constraints = [
+            models.UniqueConstraint(
+                fields=["api_key", "route"], name="fallback_route_is_listed_once"
+            ),
+            models.UniqueConstraint(
+                fields=["api_key", "position"], name="fallback_position_is_taken_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.position}: {self.route}"
+
+
 class SendingProfile(models.Model):
     """The template, sender and rules that a key's requests are filled up with."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
@@ -13,8 +16,19 @@ class Route(models.Model):
     """A next hop and how to speak to it: an SMTP server, or any Django e-mail backend.
 
     `options` is the JSON object of keyword arguments for the backend; it holds provider keys, so
-    it is encrypted like `password`.
+    it is encrypted like `password`. What follows from its use (paused, down) is written by
+    `sending.outages` alone: `paused_until` is when one message may try a paused route again,
+    `failure_count` how often in a row it could not be used.
     """
+
+    STATE = (
+        "paused_at",
+        "paused_until",
+        "paused_reason",
+        "down_until",
+        "down_reason",
+        "failure_count",
+    )
 
     class Kind(models.TextChoices):
         """What stands at the other end."""
@@ -67,6 +81,13 @@ class Route(models.Model):
         help_text='JSON: the keyword arguments of the backend, as in {"server_token": "..."}.',
     )
 
+    paused_at = models.DateTimeField(null=True, editable=False)
+    paused_until = models.DateTimeField(null=True, editable=False)
+    paused_reason = models.CharField(max_length=500, blank=True, default="", editable=False)
+    down_until = models.DateTimeField(null=True, editable=False)
+    down_reason = models.CharField(max_length=500, blank=True, default="", editable=False)
+    failure_count = models.PositiveSmallIntegerField(default=0, editable=False)
+
     class Meta:
         """At most one default."""
 
@@ -78,3 +99,16 @@ class Route(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def is_paused(self) -> bool:
+        """Tell whether its next hop refused us as such, and nobody and nothing ended that yet."""
+        return self.paused_at is not None
+
+    def is_down(self, *, now: datetime) -> bool:
+        """Tell whether it could not be reached a moment ago."""
+        return self.down_until is not None and self.down_until > now
+
+    def configuration(self) -> dict[str, Any]:
+        """Return how it is set up: what a connection has to be opened anew for."""
+        names = [field.attname for field in self._meta.concrete_fields]
+        return {name: getattr(self, name) for name in names if name not in self.STATE}

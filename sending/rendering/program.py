@@ -2,6 +2,7 @@
 
 A program is a list of ready pieces with holes. Rendering copies the list, fills the holes with
 what small closures return, and joins it: a template without blocks costs little more than that.
+What the same look-up prints in several places is looked up and escaped once.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from enum import StrEnum
 from typing import NoReturn
 
 from sending.errors import OutputTooLarge
+from sending.outgoing import Form, Woven
 from sending.rendering import escaping
 from sending.rendering.escaping import Escape
 from sending.rendering.evaluation import (
@@ -25,6 +27,7 @@ from sending.rendering.evaluation import (
 from sending.rendering.parser import parse
 from sending.rendering.placement import contexts_of_outputs
 from sending.rendering.syntax import (
+    ROOT,
     Bind,
     Body,
     Call,
@@ -34,6 +37,7 @@ from sending.rendering.syntax import (
     Member,
     Node,
     Output,
+    Path,
     Range,
     Static,
     Tree,
@@ -68,23 +72,26 @@ class Program:
     in the items of a range is not among them, nor is the unsubscribe URL.
     """
 
-    __slots__ = ("_slots", "_write", "target", "uses_unsubscribe_url", "variables")
+    __slots__ = ("_form", "_own", "_slots", "target", "uses_unsubscribe_url", "variables")
 
     def __init__(self, tree: Tree, *, target: Target, escapes: Mapping[int, Escape]) -> None:
         self.target = target
         self.variables = tree.variables
         self.uses_unsubscribe_url = tree.uses_unsubscribe_url
         self._slots = tree.slots
-        self._write = _Compiler(target, escapes).body(tree.body)
+        pieces, holes = _Compiler(target, escapes).parts(tree.body)
+        self._form = Form(tuple(pieces), tuple(position for position, _ in holes))
+        self._own = _own_texts(sum(map(len, pieces)), [write for _, write in holes])
 
-    def render(self, values: Values, *, strict: bool = False) -> str:
+    def render(self, values: Values, *, strict: bool = False) -> Woven:
         """Return the text for these values, which are plain data and are not changed.
 
         An absent variable prints nothing; with ``strict`` it raises MissingVariable, unless the
         template provides for it with default, if, with, and, or, not. Raises OutputTooLarge
         beyond MAX_OUTPUT_CHARACTERS, or when ranges look up more than MAX_STEPS values.
         """
-        return self._write(Frame(values, slots=self._slots, is_strict=strict))
+        frame = Frame(values, slots=self._slots, is_strict=strict)
+        return Woven.of(self._form, self._own(frame))
 
 
 def compile_source(source: str, *, target: Target) -> Program:
@@ -106,11 +113,20 @@ class _Compiler:
     def __init__(self, target: Target, escapes: Mapping[int, Escape]) -> None:
         self._escapes = escapes
         self._escape = _ESCAPES[target]
+        self._outputs: dict[tuple[Path, Escape], _Write] = {}
         # A line end in the template itself would break a header field just as well.
         self._literal: Escape = escaping.one_line if target is Target.SUBJECT else str
 
     def body(self, body: Body) -> _Write:
-        """Make one closure of a body: ready pieces with holes for what depends on values."""
+        """Make one closure of a body."""
+        pieces, holes = self.parts(body)
+        if not holes:
+            text = "".join(pieces)
+            return lambda _: text
+        return _filled(pieces, holes)
+
+    def parts(self, body: Body) -> tuple[list[str], list[tuple[int, _Write]]]:
+        """Make ready pieces of a body, with holes for what depends on values."""
         pieces: list[str] = []
         holes: list[tuple[int, _Write]] = []
         for node in body:
@@ -119,16 +135,12 @@ class _Compiler:
             else:
                 holes.append((len(pieces), self._write(node)))
                 pieces.append("")
-        if not holes:
-            text = "".join(pieces)
-            return lambda _: text
-        return _filled(pieces, holes)
+        return pieces, holes
 
     def _write(self, node: Node) -> _Write:
         match node:
             case Output(expression=expression, start=start):
-                escape = self._escapes.get(start, self._escape)
-                return _output(compile_expression(expression), escape)
+                return self._output(expression, self._escapes.get(start, self._escape))
             case Declare(expression=expression):
                 return _silent(compile_expression(expression))
             case If(branches=branches, otherwise=otherwise):
@@ -144,6 +156,17 @@ class _Compiler:
                 return self._range(node)
         raise TypeError(node)
 
+    def _output(self, expression: Expression, escape: Escape) -> _Write:
+        """Return the same closure for the same look-up from the root, which changes nothing."""
+        if not (isinstance(expression, Path) and expression.base == ROOT):
+            return _output(compile_expression(expression), escape)
+        known = self._outputs.get((expression, escape))
+        if known is None:
+            known = self._outputs[expression, escape] = _output(
+                compile_expression(expression), escape
+            )
+        return known
+
     def _range(self, node: Range) -> _Write:
         items = compile_expression(node.expression, is_guarded=bool(node.otherwise))
         repeated = _repeated(self.body(node.body), node)
@@ -157,19 +180,34 @@ class _Compiler:
 
 
 def _filled(pieces: list[str], holes: list[tuple[int, _Write]]) -> _Write:
-    ready = sum(map(len, pieces))
+    positions = [position for position, _ in holes]
+    own_texts = _own_texts(sum(map(len, pieces)), [write for _, write in holes])
 
     def write(frame: Frame) -> str:
         filled = pieces.copy()
-        size = ready
-        for position, write_hole in holes:
-            text = filled[position] = write_hole(frame)
-            size += len(text)
-            if size > MAX_OUTPUT_CHARACTERS:
-                _refuse_size()
+        for position, text in zip(positions, own_texts(frame), strict=True):
+            filled[position] = text
         return "".join(filled)
 
     return write
+
+
+def _own_texts(ready: int, writes: list[_Write]) -> Callable[[Frame], tuple[str, ...]]:
+    """Return what gives the texts of all holes, beside `ready` characters that stand already.
+
+    A closure that stands in several holes is called once.
+    """
+    distinct = list(dict.fromkeys(writes))
+    order = [distinct.index(write) for write in writes]
+
+    def own_texts(frame: Frame) -> tuple[str, ...]:
+        texts = [write(frame) for write in distinct]
+        own = tuple([texts[at] for at in order])
+        if ready + sum(map(len, own)) > MAX_OUTPUT_CHARACTERS:
+            _refuse_size()
+        return own
+
+    return own_texts
 
 
 def _output(evaluate: Evaluate, escape: Escape) -> _Write:

@@ -1,51 +1,82 @@
-"""Run Postfix's smtp-sink as the next hop of every contender, and smtp-source as the yardstick."""
+"""Run Postfix's smtp-sink as the next hop of every contender, near or far."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+from tests.bench.distance import REPLY_DELAY_SECONDS
+from tests.processes import program, wait_until
 from tests.rig.servers import find
 from tests.sink import free_port
 
-SESSIONS = 20
 BACKLOG = 1024
+# It prints its counters after every mail; the last ones are all that we read.
+COUNTERS_BYTES = 200
 
 
-@contextlib.contextmanager
-def smtp_sink() -> Iterator[int]:
-    """Run a sink that accepts everything, and yield its port."""
-    port = free_port()
-    user = ["-u", "nobody"] if os.geteuid() == 0 else []
-    running = subprocess.Popen(
-        [find("smtp-sink"), *user, f"127.0.0.1:{port}", str(BACKLOG)], cwd="/"
-    )
-    try:
-        _wait(port)
-        yield port
-    finally:
-        running.terminate()
-        running.wait()
+class SmtpSink:
+    """A sink that accepts everything and counts it. `far_port` leads to it over a slow line."""
+
+    def __init__(self, *, directory: Path) -> None:
+        self.port = free_port()
+        self.far_port = free_port()
+        self.pid = 0
+        self._directory = directory
+        self._counters = directory / "sink"
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[SmtpSink]:
+        """Listen, also at the end of the slow line."""
+        user = ["-u", "nobody"] if os.geteuid() == 0 else []
+        with self._counters.open("ab") as output:
+            server = subprocess.Popen(
+                [find("smtp-sink"), *user, "-c", f"127.0.0.1:{self.port}", str(BACKLOG)],
+                cwd="/",
+                stdout=output,
+            )
+        self.pid = server.pid
+        line = ("-m", "tests.bench.distance", str(self.far_port), str(self.port))
+        try:
+            wait_until(lambda: _listens(self.port))
+            with program(*line, log=self._directory / "distance.log"):
+                wait_until(lambda: _listens(self.far_port))
+                yield self
+        finally:
+            server.terminate()
+            server.wait()
+
+    def count(self) -> int:
+        """Return how many mails have arrived."""
+        with self._counters.open("rb") as counters:
+            counters.seek(-min(COUNTERS_BYTES, counters.seek(0, os.SEEK_END)), os.SEEK_END)
+            found = re.findall(rb"mesg=(\d+)\r", counters.read())
+        return int(found[-1]) if found else 0
+
+    @contextlib.contextmanager
+    def expecting(self, number: int | None) -> Iterator[list[int]]:
+        """Raise RuntimeError unless exactly so many mails arrive meanwhile; None: put it there."""
+        wanted = [] if number is None else [number]
+        before = self.count()
+        yield wanted
+        time.sleep(0.1)  # the last connection may not be through with its mail
+        arrived = self.count() - before
+        if arrived != wanted[-1]:
+            raise RuntimeError(f"{wanted[-1]} mails were sent, but {arrived} arrived at the sink.")
 
 
-def smtp_source(port: int, *, messages: int, message_bytes: int) -> float:
-    """Send with Postfix's own load generator over kept connections; return messages/s."""
-    began = time.monotonic()
-    subprocess.run(
-        [find("smtp-source"), "-d", "-s", str(SESSIONS), "-l", str(message_bytes),
-         "-m", str(messages), f"127.0.0.1:{port}"],
-        check=True,
-    )  # fmt: skip
-    return messages / (time.monotonic() - began)
+def describe_distance() -> str:
+    """Tell how far away the far port is."""
+    return f"{REPLY_DELAY_SECONDS * 1000:.0f} ms to each reply"
 
 
-def _wait(port: int) -> None:
-    for _ in range(100):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-            return
-        time.sleep(0.05)
-    raise RuntimeError("smtp-sink did not start")
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False

@@ -99,8 +99,9 @@ def test_a_message_step_that_is_none_is_an_error(settings: Any, step: str) -> No
         message_steps.cache_clear()
 
 
-def test_a_lease_of_nothing_is_an_error(settings: Any) -> None:
-    settings.LEASE_SECONDS = 0
+@pytest.mark.parametrize("name", ["LEASE_SECONDS", "PACING_ASSUMED_WORKERS"])
+def test_a_lease_of_nothing_or_no_worker_is_an_error(settings: Any, name: str) -> None:
+    setattr(settings, name, 0)
     assert ids(check_times()) == ["sending.E002"]
 
 

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.utils import timezone
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from sending.models import Message, Status
+from sending import outages
+from sending.commands.routes import set_fallback_routes
+from sending.models import Message, Route, Status
 from tests.factories.sending import (
     MessageFactory,
     RouteFactory,
@@ -89,9 +92,14 @@ class Visitor:
 def message() -> Message:
     get_user_model().objects.create_superuser("ann", password=PASSWORD)
     RouteFactory.create(name="To the sink", is_default=True)
+    relay = RouteFactory.create(name="Relay")
+    outages.pause(relay, reason="535 5.7.8 <b>Bad password</b>", now=timezone.now())
+    away = RouteFactory.create(name="Away")
+    outages.mark_down(away, reason="connection refused", now=timezone.now())
     SenderDomainFactory.create(domain="sender.example")
     SuppressionFactory.create(address="gone@recipient.example")
     profile = SendingProfileFactory.create()
+    set_fallback_routes(key=profile.api_key, routes=[relay])
     return MessageFactory.create(
         profile=profile, status=Status.REJECTED, reason="550 5.7.1 <b>no</b>"
     )
@@ -104,9 +112,13 @@ def test_every_page_of_the_dashboard_opens_without_a_complaint(
     visitor = Visitor(browser, live_server.url, width=width, scheme=scheme)
     visitor.sign_in()
     key, version = message.api_key, message.template_version
+    relay = Route.objects.get(name="Relay")
+    unknown = MessageFactory.create(
+        profile=key.sending_profile, status=Status.UNKNOWN, reason="The answer was lost"
+    )
     assert version is not None
     pages = {
-        "/admin/": "550 5.7.1 <b>no</b>",
+        "/admin/": "Relay is paused",
         "/admin/sending/message/": message.recipient,
         f"/admin/sending/message/{message.pk}/change/": "550 5.7.1 <b>no</b>",
         "/admin/apikeys/apikey/": key.name,
@@ -115,6 +127,10 @@ def test_every_page_of_the_dashboard_opens_without_a_complaint(
         "/admin/sending/template/": version.template.name,
         f"/admin/sending/template/{version.template_id}/change/": "Versions",
         "/admin/sending/route/": "To the sink",
+        f"/admin/sending/route/{relay.pk}/change/": "535 5.7.8 <b>Bad password</b>",
+        f"/admin/sending/route/{relay.pk}/resume/": "Resume the route",
+        f"/admin/sending/message/{unknown.pk}/change/": "The answer was lost",
+        f"/admin/sending/message/{unknown.pk}/mark-delivered/": "it is not sent again then",
         "/admin/sending/senderdomain/": "sender.example",
         "/admin/sending/suppression/": "gone@recipient.example",
         "/admin/auth/user/": "ann",
@@ -122,6 +138,7 @@ def test_every_page_of_the_dashboard_opens_without_a_complaint(
     }
     for path, shows in pages.items():
         name = path.strip("/").replace("/", "-").replace(str(message.pk), "one")
+        name = name.replace(str(unknown.pk), "unknown")
         visitor.open(path, shows=shows, name=f"{name}-{width}-{scheme}")
     assert visitor.complaints == []
 

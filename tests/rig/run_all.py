@@ -12,6 +12,7 @@ ONLY_ON_POSTGRES = "tests/flows/test_production.py"
 ON_POSTGRES = [
     "tests/apikeys",
     "tests/sending",
+    "--ignore=tests/sending/transports",  # they see no database
     "tests/unsubscribe",
     "tests/stats",
     "tests/flows",

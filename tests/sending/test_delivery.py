@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.db.models.functions import Now
 from django.test import override_settings
 from django.utils import timezone
@@ -19,7 +20,7 @@ from sending import delivery, ledger
 from sending.commands import accept_batch, accept_message, cancel, resend
 from sending.delivery import Deliverer, deliver_due, run
 from sending.delivery.assembly import assemble
-from sending.models import Attempt, Message, Route, SendingProfile, Status, Suppression
+from sending.models import Attempt, Message, Priority, Route, SendingProfile, Status, Suppression
 from sending.suppressions import suppress
 from tests.factories.sending import RouteFactory, SendingProfileFactory, TemplateFactory
 from tests.sink import Sink, free_port
@@ -70,6 +71,35 @@ def test_a_refused_recipient_bounces_is_suppressed_and_spares_its_neighbours(
     order = Suppression.objects.get()
     assert (order.address, order.reason) == (ANN, Suppression.Reason.HARD_BOUNCE)
     assert order.source_message == bounced
+
+
+@pytest.mark.parametrize(
+    ("reply", "needed"),
+    [("554 Transaction failed", 3), ("550 5.1.1 Gone", 1)],
+)
+def test_an_address_is_suppressed_when_its_refusals_add_up(
+    key: ApiKey, sink: Sink, reply: str, needed: int
+) -> None:
+    sink.replies[ANN] = reply
+    for number in range(1, needed + 1):
+        accept_message(key=key, recipient=ANN)
+        deliver_due()
+        assert Suppression.objects.exists() is (number == needed)
+
+
+def test_a_domain_that_is_unknown_once_is_not_suppressed(key: ApiKey, sink: Sink) -> None:
+    sink.replies[ANN] = "550 5.1.2 Host unknown"
+    for _ in range(2):
+        accept_message(key=key, recipient=ANN)
+        deliver_due()
+    assert Message.objects.filter(status=Status.BOUNCED).count() == 2
+    assert not Suppression.objects.exists()
+    Attempt.objects.filter(pk=Attempt.objects.earliest("id").pk).update(
+        started_at=timezone.now() - timedelta(hours=1)
+    )
+    accept_message(key=key, recipient=ANN)
+    deliver_due()
+    assert Suppression.objects.get().note == "550 5.1.2 Host unknown"
 
 
 def test_a_policy_refusal_is_rejected_and_never_suppresses(key: ApiKey, sink: Sink) -> None:
@@ -355,6 +385,21 @@ def test_what_a_dead_worker_held_is_freed_while_this_one_is_busy(
     wait_for(lambda: Message.objects.get(recipient=ANN).claim != 1, seconds=2)
 
 
+def test_an_acceptance_that_comes_after_the_lease_has_ended_makes_no_second_copy(
+    key: ApiKey, sink: Sink, deliverer: Deliverer
+) -> None:
+    sink.delay_seconds = 1
+    accept_message(key=key, recipient=ANN)
+    wait_for(lambda: Message.objects.filter(handed_off_at__isnull=False).exists())
+    with transaction.atomic():
+        # As another worker's sweep does, had this one been cut off from the database.
+        Message.objects.update(lease_until=Now() - timedelta(seconds=1))
+        assert ledger.reap() == 1
+        Message.objects.update(next_attempt_at=Now() + timedelta(seconds=3))
+    wait_for(lambda: Message.objects.get().status == Status.SENT, seconds=2.5)
+    assert sink.recipients == [ANN]
+
+
 def test_an_overdue_message_is_not_sent_any_more(key: ApiKey, sink: Sink) -> None:
     accept_message(key=key, recipient=ANN)
     Message.objects.update(expires_at=Now() - timedelta(seconds=1))
@@ -404,3 +449,25 @@ def test_a_suppressed_recipient_is_not_sent_to_again_by_hand(key: ApiKey, sink: 
     deliver_due()
     assert resend([message.id], by="admin") == 0
     assert Message.objects.get().status == Status.BOUNCED
+
+
+def test_a_single_mail_overtakes_the_batches_that_wait(key: ApiKey, sink: Sink) -> None:
+    accept_batch(key=key, recipients=[f"r{number}@recipient.example" for number in range(300)])
+    accept_message(key=key, recipient=ANN)
+    Route.objects.update(connections=1)
+    deliver_due()
+    assert sink.recipients.index(ANN) < 5
+
+
+def test_a_route_that_hangs_does_not_hold_up_the_others(
+    key: ApiKey, sink: Sink, deliverer: Deliverer
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it never greets
+        slow = RouteFactory.create(port=silent.getsockname()[1], connections=1)
+        stuck = SendingProfileFactory.create(route=slow).api_key
+        accept_batch(key=stuck, recipients=[f"r{number}@slow.example" for number in range(1_000)])
+        wait_for(lambda: Message.objects.filter(status=Status.SENDING).count() >= 100)
+        accept_batch(key=key, recipients=[ANN, BOB])
+        wait_for(lambda: sorted(sink.recipients) == [ANN, BOB])
+        held = Message.objects.filter(status=Status.SENDING, recipient_domain="slow.example")
+        assert held.count() <= run.CLAIM_SIZE + run.CROWD[Priority.BATCH]

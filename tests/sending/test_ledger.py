@@ -54,6 +54,25 @@ def outcome(message: Message, status: Status, **fields: object) -> Outcome:
     )
 
 
+def facts() -> AttemptFacts:
+    return AttemptFacts(
+        route_id=RouteFactory.create().pk,
+        started_at=timezone.now(),
+        duration_ms=3,
+        phase=Phase.DOT,
+        reply=Reply(code=250),
+    )
+
+
+def claimed_twice(*, limit: int = 1) -> tuple[Message, Message]:
+    """Return one message as two workers hold it: the first went silent for too long."""
+    mine = ledger.claim(limit=limit)[0]
+    lapse()
+    ledger.reap()
+    theirs = next(one for one in ledger.claim(limit=limit) if one.pk == mine.pk)
+    return mine, theirs
+
+
 def history(message_id: UUID) -> list[tuple[str, str]]:
     events = Event.objects.filter(message_id=message_id).order_by("id")
     return list(events.values_list("status_before", "status_after"))
@@ -139,16 +158,69 @@ def test_an_outcome_that_no_state_machine_has_is_refused() -> None:
     assert Message.objects.get().status == Status.SENDING
 
 
-def test_an_outcome_of_a_lost_claim_changes_nothing() -> None:
+def test_a_refusal_of_a_lost_claim_changes_nothing() -> None:
     accepted()
-    (mine,) = ledger.claim(limit=1)
-    lapse()
-    ledger.reap()
-    (theirs,) = ledger.claim(limit=1)
-    ledger.record([outcome(mine, Status.SENT)])
-    assert Message.objects.get().status == Status.SENDING
+    mine, theirs = claimed_twice()
+    for status in (Status.DEFERRED, Status.BOUNCED):
+        delay = timedelta(0) if status == Status.DEFERRED else None
+        ledger.record([outcome(mine, status, delay=delay)])
+        assert Message.objects.get().status == Status.SENDING
     ledger.record([outcome(theirs, Status.SENT)])
     assert Message.objects.get().status == Status.SENT
+
+
+def test_an_acceptance_that_was_told_too_late_keeps_a_second_copy_off_the_wire() -> None:
+    accepted()
+    (message,) = ledger.claim(limit=1)
+    ledger.begin_handoff([(message.id, message.claim)], patience=PATIENCE)
+    lapse()
+    ledger.reap()
+    assert Message.objects.get().status == Status.QUEUED
+    ledger.record([outcome(message, Status.SENT, attempt=facts())])
+    assert Message.objects.get().status == Status.SENT
+    assert history(message.id)[-2:] == [("sending", "queued"), ("queued", "sent")]
+    assert ledger.claim(limit=1) == []
+
+
+def test_a_late_acceptance_settles_what_another_worker_deferred_meanwhile() -> None:
+    accepted()
+    mine, theirs = claimed_twice()
+    ledger.record([outcome(theirs, Status.DEFERRED, delay=timedelta(hours=1))])
+    ledger.record([outcome(mine, Status.SENT)])
+    stored = Message.objects.get()
+    assert (stored.status, stored.next_attempt_at) == (Status.SENT, None)
+
+
+def test_a_late_acceptance_takes_the_message_from_who_claimed_it_anew() -> None:
+    accepted()
+    mine, theirs = claimed_twice()
+    ledger.record([outcome(mine, Status.SENT)])
+    assert Message.objects.get().status == Status.SENT
+    held = [(theirs.id, theirs.claim)]
+    assert ledger.begin_handoff(held, patience=PATIENCE) == set()
+    ledger.record([outcome(theirs, Status.DEFERRED, delay=timedelta(0))])
+    assert Message.objects.get().status == Status.SENT
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_two_results_of_one_message_in_one_turn_end_in_the_acceptance(is_first: bool) -> None:
+    accepted(2)
+    mine, theirs = claimed_twice(limit=2)
+    late = outcome(mine, Status.SENT, attempt=facts())
+    refused = outcome(theirs, Status.DEFERRED, delay=timedelta(0), attempt=facts())
+    ledger.record([late, refused] if is_first else [refused, late])
+    assert Message.objects.get(pk=mine.pk).status == Status.SENT
+    assert Message.objects.exclude(pk=mine.pk).get().status == Status.SENDING
+    assert mine.attempts.count() == 2
+
+
+def test_a_late_acceptance_does_not_revive_what_has_ended() -> None:
+    ended = set(Status.values) - ledger.MAY_BECOME_SENT - {Status.SENT}
+    for status in ended:
+        message = MessageFactory.create(status=status)
+        ledger.record([outcome(message, Status.SENT)])
+        message.refresh_from_db()
+        assert message.status == status
 
 
 def test_the_handoff_is_granted_to_the_holder_of_the_lease_only() -> None:
@@ -236,6 +308,66 @@ def test_a_message_past_its_lifetime_expires() -> None:
     assert ledger.expire() == 1
     assert Message.objects.get().status == Status.EXPIRED
     assert ledger.claim(limit=1) == []
+
+
+def test_a_deferred_message_expires_when_its_next_try_would_come_too_late() -> None:
+    accepted()
+    (message,) = ledger.claim(limit=1)
+    ledger.record([outcome(message, Status.DEFERRED, delay=timedelta(hours=2))])
+    assert ledger.expire() == 0
+    Message.objects.update(expires_at=Now(), next_attempt_at=Now())
+    assert ledger.expire() == 1
+    assert history(message.id)[-1] == ("deferred", "expired")
+
+
+def test_what_a_worker_holds_past_its_lifetime_is_freed_and_then_expires() -> None:
+    accepted()
+    ledger.claim(limit=1)
+    Message.objects.update(expires_at=Now() - timedelta(seconds=1))
+    assert ledger.expire() == 0
+    lapse()
+    assert (ledger.reap(), ledger.expire()) == (1, 1)
+    assert Message.objects.get().status == Status.EXPIRED
+
+
+def test_a_message_that_ends_its_workers_after_the_handoff_is_held_as_unknown() -> None:
+    accepted()
+    for _ in range(ledger.MAX_LAPSES):
+        (message,) = ledger.claim(limit=1)
+        ledger.begin_handoff([(message.id, message.claim)], patience=PATIENCE)
+        lapse()
+        ledger.reap()
+    stored = Message.objects.get()
+    assert (stored.status, ledger.MAX_LAPSES) == (Status.UNKNOWN, 5)
+    assert ledger.claim(limit=1) == []
+
+
+def test_only_unknown_messages_are_marked_delivered_by_a_person() -> None:
+    ended = [MessageFactory.create(status=status) for status in Status.values]
+    ids = [message.id for message in ended]
+    assert ledger.mark_delivered(ids, detail="Marked delivered by admin.") == 1
+    settled = next(message for message in ended if message.status == Status.UNKNOWN)
+    settled.refresh_from_db()
+    assert (settled.status, settled.reason) == (Status.DELIVERED, "Marked delivered by admin.")
+    assert history(settled.id) == [("unknown", "delivered")]
+
+
+@pytest.mark.parametrize("status", [Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED])
+def test_a_later_report_settles_an_unknown_message(status: Status) -> None:
+    message = MessageFactory.create(status=Status.UNKNOWN)
+    ledger.report(message, kind=status, status=status, now=timezone.now(), detail="5.1.1 gone")
+    message.refresh_from_db()
+    assert (message.status, message.reason) == (status, "5.1.1 gone")
+    assert history(message.id) == [("unknown", status)]
+
+
+def test_what_waits_for_one_reason_comes_due_at_once() -> None:
+    later = timezone.now() + timedelta(hours=1)
+    for reason in ("The route A is paused: 535 no", "The route B is paused: 535 no"):
+        MessageFactory.create(status=Status.DEFERRED, reason=reason, next_attempt_at=later)
+    assert ledger.hasten(reason_prefix="The route A is paused") == 1
+    (due,) = ledger.claim(limit=5)
+    assert history(due.id) == [("deferred", "sending")]
 
 
 def test_cancel_stops_only_what_still_waits() -> None:

@@ -23,6 +23,7 @@ from sending.addresses import InvalidAddress
 from sending.dkim import DkimKey, generate_key, load_private_key
 from sending.mime import RESERVED_HEADERS, HeaderInjection, build
 from sending.outgoing import Mailbox, Outgoing
+from sending.rendering import Target, compile_source
 
 OUTGOING = Outgoing(
     id=UUID(int=1),
@@ -397,3 +398,40 @@ def test_signed_message_verifies() -> None:
         assert raw.startswith(b"DKIM-Signature: ")
         assert dkim.verify(raw, dnsfunc=look_up)
         assert not dkim.verify(raw.replace(b"\r\nFrom: ", b"\r\nFrom: x"), dnsfunc=look_up)
+
+
+LONG_TEMPLATE = compile_source(
+    "<html><body>\n"
+    + "<p class=x>Dear {{.API.name}}, {{.API.name}}{{.API.city}} \n</p>\t\n" * 100
+    + "{{if .API.more}}<b>{{.API.more}}</b>{{end}}</body></html>",
+    target=Target.HTML,
+)
+
+
+@given(name=bodies, city=header_texts, more=st.text(max_size=3))
+@settings(max_examples=60, deadline=None)
+def test_a_long_filled_template_reads_back_as_it_was_rendered(
+    name: str, city: str, more: str
+) -> None:
+    html = LONG_TEMPLATE.render({"API": {"name": name, "city": city, "more": more}})
+    raw = build(replace(OUTGOING, html=html))
+    part = email.message_from_bytes(raw, policy=policy.SMTP).get_body(("html",))
+    assert part["Content-Transfer-Encoding"] == "quoted-printable"
+    assert part.get_payload(decode=True).decode() == html.replace("\n", "\r\n")
+    assert max(map(len, raw.split(b"\r\n"))) <= 76
+    assert raw.count(b"\r") == raw.count(b"\n") == raw.count(b"\r\n")
+
+
+def test_two_messages_of_one_template_share_no_values() -> None:
+    shown = []
+    for name in ("Ann", "Bob"):
+        html = LONG_TEMPLATE.render({"API": {"name": name}})
+        read = email.message_from_bytes(build(replace(OUTGOING, html=html)), policy=policy.SMTP)
+        shown.append(set(re.findall("Dear (\\w+)", read.get_body(("html",)).get_content())))
+    assert shown == [{"Ann"}, {"Bob"}]
+
+
+def test_a_long_template_of_few_latin_letters_is_shorter_as_base64() -> None:
+    program = compile_source("<p>日本語のメール {{.API.name}}</p>" * 200, target=Target.HTML)
+    raw = build(replace(OUTGOING, html=program.render({"API": {"name": "安"}})))
+    assert b"Content-Transfer-Encoding: base64" in raw

@@ -120,7 +120,7 @@ REPLIES = [
 
 OUTCOMES = {
     "hard": ("bounced", "now"),
-    "domain": ("bounced", "now"),
+    "domain": ("bounced", "after_2"),
     "disabled": ("bounced", "after_2"),
     "undetermined": ("bounced", "after_3"),
     "soft": ("bounced", "after_5"),
@@ -175,6 +175,80 @@ def test_a_refused_sender_is_never_about_the_recipient(line, kind):
 
     assert verdict.kind not in {Kind.HARD, Kind.DISABLED, Kind.UNDETERMINED} or line[0] == "4"
     assert verdict.suppress == ""
+
+
+MULTI_LINE = [
+    (
+        550,
+        [
+            "5.7.26 Your email has been blocked because the sender is unauthenticated.",
+            "5.7.26 Gmail requires all senders to authenticate with either SPF or DKIM.",
+            "5.7.26 DKIM = did not pass - gsmtp",
+        ],
+        Kind.POLICY,
+    ),
+    (
+        550,
+        [
+            "5.1.1 The email account that you tried to reach does not exist. Please try",
+            "5.1.1 double-checking the recipient's email address for typos or",
+            "5.1.1 unnecessary spaces. - gsmtp",
+        ],
+        Kind.HARD,
+    ),
+    (
+        421,
+        [
+            "4.7.28 Gmail has detected an unusual rate of unsolicited mail originating",
+            "4.7.28 from your IP address. To protect our users from spam, mail sent",
+            "4.7.28 from your IP address has been temporarily rate limited. - gsmtp",
+        ],
+        Kind.THROTTLE,
+    ),
+    (
+        452,
+        [
+            "4.2.2 The recipient's inbox is out of storage space. Please direct the",
+            "4.2.2 recipient to their mail settings. - gsmtp",
+        ],
+        Kind.SOFT,
+    ),
+    # The status only in the last line, or only in one of them.
+    (550, ["Sorry, no delivery to this address:", "5.1.1 it is not ours"], Kind.HARD),
+    (554, ["mx.x.org", "5.7.1 Service unavailable; Client host blocked"], Kind.POLICY),
+    # Two that differ: the first counts.
+    (550, ["5.7.1 Message refused", "5.1.1 User unknown"], Kind.POLICY),
+    # No status at all: the words of all lines count.
+    (550, ["Verification failed for <b@example.com>", "Unrouteable address"], Kind.HARD),
+    (550, ["Your message was refused.", "", "Mailbox full"], Kind.SOFT),
+    (451, ["Temporary failure.", "Greylisted, see http://x.org/greylist"], Kind.GREYLIST),
+    (554, ["Transaction failed", "See http://x.org/help"], Kind.UNDETERMINED),
+]
+
+
+@pytest.mark.parametrize(("code", "lines", "kind"), MULTI_LINE)
+def test_a_reply_of_several_lines_is_read_as_one(code, lines, kind):
+    assert classify(read_reply(code, lines), phase=Phase.RCPT).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("450 5.1.1 User unknown", Kind.TRANSIENT),
+        ("451 5.7.1 Greylisted, come back", Kind.GREYLIST),
+        ("450 5.2.2 Mailbox full", Kind.SOFT),
+        ("421 5.7.0 Try later", Kind.THROTTLE),
+        ("550 4.2.1 Mailbox disabled, not accepting messages", Kind.DISABLED),
+        ("550 4.7.1 Listed by our reputation service", Kind.POLICY),
+        ("554 4.4.7 Message expired", Kind.UNDETERMINED),
+        ("550 2.1.5 No such user", Kind.HARD),
+    ],
+)
+def test_where_code_and_status_disagree_the_code_decides_between_now_and_later(line, kind):
+    verdict = classify(reply_of(line), phase=Phase.RCPT)
+
+    assert verdict.kind is kind
+    assert (verdict.outcome == "deferred") is (line[0] == "4")
 
 
 @pytest.mark.parametrize("phase", list(Phase))

@@ -14,6 +14,7 @@ from sending.transports.base import read_reply, refusal
 from sending.transports.smtp.wire import ConnectionLost, Wire
 
 _QUIT_SECONDS = 5
+_MAX_AUTH_COMMAND = 510  # RFC 4954 section 4; an answer to 334 may have 12288 octets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,30 +66,25 @@ class Session:
                 self._authenticate()
         except ConnectionLost as error:
             self.drop()
-            raise self.lost(error, phase=self._phase) from error
+            text = f"{self.relay}: {error} (phase {self._phase})"
+            raise TransientError(text, phase=self._phase, reply=Reply(text=str(error))) from error
         except TransportError:
             self.quit()
             raise
 
     def write(self, octets: bytes, *, seconds: float | None = None) -> None:
         """Write all octets; raises ConnectionLost when the last one did not leave."""
-        self._open_wire().write(octets, seconds=seconds or self.relay.command_timeout_seconds)
+        self.wire().write(octets, seconds=seconds or self.relay.command_timeout_seconds)
 
     def read(self, *, seconds: float | None = None) -> Reply:
         """Read one reply, and close the connection when it is the server's farewell (421)."""
         code, lines = self._read_lines(seconds=seconds)
         return read_reply(code, lines)
 
-    def reset(self) -> None:
-        """Have the server forget the transaction; without its consent the connection is closed."""
-        if not self.is_open:
-            return
-        try:
-            self.write(b"RSET\r\n")
-            if self.read().code // 100 != 2:
-                self.quit()
-        except ConnectionLost:
-            self.drop()
+    def note_message(self) -> None:
+        """Count a message that was tried, and remember when."""
+        self.messages += 1
+        self.used_at = time.monotonic()
 
     def quit(self) -> None:
         """Say goodbye and close; whether the server answers is of no interest."""
@@ -103,24 +99,14 @@ class Session:
             self._wire.close()
             self._wire = None
 
-    def lost(
-        self, error: ConnectionLost, *, phase: Phase, is_ambiguous: bool = False
-    ) -> TransientError:
-        """Make the error for a connection that ended where a reply was due."""
-        return TransientError(
-            f"{self.relay}: {error} (phase {phase})",
-            phase=phase,
-            reply=Reply(text=str(error)),
-            is_ambiguous=is_ambiguous,
-        )
-
-    def _open_wire(self) -> Wire:
+    def wire(self) -> Wire:
+        """Return the connection, for a loop that drives it; raises ConnectionLost when closed."""
         if self._wire is None:
             raise ConnectionLost("the connection is closed")
         return self._wire
 
     def _read_lines(self, *, seconds: float | None = None) -> tuple[int, list[str]]:
-        code, lines = self._open_wire().read(seconds=seconds or self.relay.command_timeout_seconds)
+        code, lines = self.wire().read(seconds=seconds or self.relay.command_timeout_seconds)
         if code == 421:
             self.drop()
         return code, lines
@@ -155,7 +141,13 @@ class Session:
 
     def _greet(self) -> None:
         self._phase = Phase.GREETING
-        reply = self.read()
+        try:
+            reply = self.read()
+        except ConnectionLost as error:
+            if error.has_stalled and self.relay.tls != "tls":
+                hint = f"{error}; if it expects TLS from the start on this port, choose that"
+                raise ConnectionLost(hint, has_stalled=True) from error
+            raise
         if reply.code != 220:
             raise self._refused(reply)
         self.notes.append(f"The server greets: {reply.text}")
@@ -193,7 +185,7 @@ class Session:
         if self._context is None:
             raise self._wrong("TLS was asked for without a context.")
         try:
-            version = self._open_wire().start_tls(
+            version = self.wire().start_tls(
                 self._context, host=self.relay.host, seconds=self.relay.command_timeout_seconds
             )
         except ssl.SSLCertVerificationError as error:
@@ -215,8 +207,7 @@ class Session:
         self._phase = Phase.AUTH
         offered = self.extensions.get("AUTH", "").upper().split()
         if "PLAIN" in offered:
-            secret = _base64(f"\0{self.relay.username}\0{self.relay.password}")
-            reply = self._command(f"AUTH PLAIN {secret}")
+            reply = self._log_in_plainly()
         elif "LOGIN" in offered:
             reply = self._log_in()
         else:
@@ -227,6 +218,12 @@ class Session:
         if reply.code != 235:
             raise self._refused(reply)
         self.notes.append(f"Logged in as {self.relay.username}.")
+
+    def _log_in_plainly(self) -> Reply:
+        secret = _base64(f"\0{self.relay.username}\0{self.relay.password}")
+        command = f"AUTH PLAIN {secret}"
+        reply = self._command(command if len(command) <= _MAX_AUTH_COMMAND else "AUTH PLAIN")
+        return self._command(secret) if reply.code == 334 else reply
 
     def _log_in(self) -> Reply:
         reply = self._command("AUTH LOGIN")

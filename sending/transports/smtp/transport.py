@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import re
+import contextlib
 import ssl
 import time
 from collections.abc import Callable
 
-from sending.errors import (
-    ConfigurationError,
-    PermanentError,
-    Phase,
-    Reply,
-    TransportError,
-)
-from sending.mime import build
+from sending.errors import ConfigurationError, LeaseLost, Phase, TransportError
 from sending.outgoing import Outgoing
 from sending.transports.base import Finding, Receipt
-from sending.transports.smtp.envelope import body_for_wire
 from sending.transports.smtp.session import Relay, Session
-from sending.transports.smtp.transaction import StaleConnection, Transaction
+from sending.transports.smtp.transaction import (
+    StaleConnection,
+    Step,
+    Transaction,
+    content_of,
+)
+from sending.transports.smtp.wire import ConnectionLost
 
 _TLS_MODES = ("none", "starttls", "tls")
-# How Postfix and Exim name the message in their acceptance.
-_QUEUE_ID = re.compile(r"(?:queued as|\bid=)\s*<?([\w.@-]+)")
+_LAST_WORDS_SECONDS = 1
+# Servers have limits of their own, often a hundred; this one spreads load over hosts of one name.
+MAX_MESSAGES_PER_CONNECTION = 100
 
 
 class SmtpTransport:
@@ -52,7 +51,7 @@ class SmtpTransport:
         connect_timeout_seconds: float = 10,
         command_timeout_seconds: float = 60,
         data_timeout_seconds: float = 300,
-        max_messages_per_connection: int = 100,
+        max_messages_per_connection: int = MAX_MESSAGES_PER_CONNECTION,
         max_idle_seconds: float = 60,
     ) -> None:
         self._relay = Relay(
@@ -75,20 +74,24 @@ class SmtpTransport:
 
     def send(self, outgoing: Outgoing, *, before_body: Callable[[], bool]) -> Receipt:
         """Hand over one message; see ``Transport.send``."""
-        content = _content(outgoing)
-        body = body_for_wire(content)
+        content = content_of(outgoing)
         session = self._kept_session()
         if session is not None:
             # The server may have closed it meanwhile. It has answered nothing about this message
             # then, so a second try over a new connection cannot make a second copy.
-            try:
-                transaction = Transaction(session, outgoing, content=content, body=body)
-                return self._run(session, transaction, before_body=before_body)
-            except StaleConnection:
-                pass
-        session = self._new_session()
-        transaction = Transaction(session, outgoing, content=content, body=body)
-        return self._run(session, transaction, before_body=before_body)
+            with contextlib.suppress(StaleConnection):
+                return _carry(session, outgoing, content, before_body=before_body)
+        self._session = self.open_session()
+        return _carry(self._session, outgoing, content, before_body=before_body)
+
+    def open_session(self) -> Session:
+        """Return a new session, open and logged in; the caller owns it.
+
+        Raises TransientError or ConfigurationError.
+        """
+        session = Session(self._relay, context=self._tls_context())
+        session.open()
+        return session
 
     def check(self) -> list[Finding]:
         """Connect, log in and leave on a connection of its own; tell what was seen."""
@@ -111,17 +114,6 @@ class SmtpTransport:
             self._session.quit()
             self._session = None
 
-    def _run(
-        self, session: Session, transaction: Transaction, *, before_body: Callable[[], bool]
-    ) -> Receipt:
-        try:
-            reply = transaction.run(before_body=before_body)
-        finally:
-            session.messages += 1
-            session.used_at = time.monotonic()
-        queue_id = _QUEUE_ID.search(reply.text)
-        return Receipt(reply=reply, transport_id=queue_id[1] if queue_id else "")
-
     def _kept_session(self) -> Session | None:
         """Answer the open session, unless it is used up or has been idle for too long."""
         session = self._session
@@ -132,11 +124,6 @@ class SmtpTransport:
             self.close()
             return None
         return session
-
-    def _new_session(self) -> Session:
-        self._session = Session(self._relay, context=self._tls_context())
-        self._session.open()
-        return self._session
 
     def _tls_context(self) -> ssl.SSLContext | None:
         """Make the context once: reading the system's authorities takes milliseconds."""
@@ -156,16 +143,54 @@ class SmtpTransport:
         return ConfigurationError(f"{self._relay}: {text}", phase=Phase.TLS)
 
 
-def _content(outgoing: Outgoing) -> bytes:
-    """Write the message; what cannot be written now never can."""
+def _carry(
+    session: Session, outgoing: Outgoing, content: bytes, *, before_body: Callable[[], bool]
+) -> Receipt:
+    """Hand one message over an open session, waiting for every reply."""
+    transaction = Transaction(
+        outgoing, content=content, extensions=session.extensions, next_hop=str(session.relay)
+    )
     try:
-        return build(outgoing)
-    except ValueError as error:
-        raise PermanentError(
-            f"No message can be made of this: {error}",
-            phase=Phase.MAIL,
-            reply=Reply(enhanced="5.6.0", text=str(error)),
-        ) from error
+        _converse(session, transaction, before_body=before_body)
+    except ConnectionLost as error:
+        transaction.lose(error)
+    finally:
+        session.note_message()
+        if transaction.answer is None or not transaction.is_session_good:
+            session.drop()
+    if isinstance(transaction.answer, TransportError | LeaseLost):
+        raise transaction.answer
+    assert transaction.answer is not None  # noqa: S101 - the conversation ends with an answer
+    return transaction.answer
+
+
+def _converse(
+    session: Session, transaction: Transaction, *, before_body: Callable[[], bool]
+) -> None:
+    session.write(transaction.begin())
+    step = Step.REPLY
+    while step is not Step.NOTHING:
+        if step is Step.LEAVE:
+            if not before_body():
+                transaction.withdraw()
+                return
+            _send_body(session, transaction)
+        elif octets := transaction.to_write():
+            session.write(octets)
+        is_long = transaction.awaits_acceptance
+        seconds = session.relay.data_timeout_seconds if is_long else None
+        step = transaction.hear(session.read(seconds=seconds))
+
+
+def _send_body(session: Session, transaction: Transaction) -> None:
+    try:
+        session.write(transaction.take_body(), seconds=session.relay.data_timeout_seconds)
+    except ConnectionLost:
+        # The server may have told why before it stopped reading.
+        with contextlib.suppress(ConnectionLost):
+            transaction.hear(session.read(seconds=_LAST_WORDS_SECONDS))
+        raise
+    transaction.body_left()
 
 
 def _offer(extensions: dict[str, str]) -> str:

@@ -10,6 +10,8 @@ import time
 _REPLY_LINE = re.compile(r"([2-5]\d\d)(?:([ -])(.*))?$", re.DOTALL)
 _MAX_LINE_BYTES = 4096  # RFC 5321 section 4.5.3.1.5 says 512; servers say more
 _MAX_LINES = 200
+_READ_BYTES = 4096
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class ConnectionLost(Exception):
@@ -23,13 +25,62 @@ class ConnectionLost(Exception):
         self.has_stalled = has_stalled
 
 
+class Replies:
+    """Collect what the server sends and give it back as whole replies."""
+
+    def __init__(self) -> None:
+        self._received = bytearray()
+        self._texts: list[str] = []
+
+    def feed(self, octets: bytes) -> None:
+        """Take more of what came in."""
+        self._received += octets
+
+    def forget(self) -> None:
+        """Drop what came in and was not read."""
+        self._received.clear()
+        self._texts = []
+
+    def next(self) -> tuple[int, list[str]] | None:
+        """Return the next reply: its code, and the text of each line; None while it is not whole.
+
+        The last line has the say when a server mixes codes. Raises ConnectionLost for what is
+        not SMTP.
+        """
+        while (line := self._next_line()) is not None:
+            match = _REPLY_LINE.match(line)
+            if match is None:
+                raise ConnectionLost(f"the server answered {line[:80]!r}, which is not SMTP")
+            self._texts.append(match[3] or "")
+            if match[2] != "-":
+                texts, self._texts = self._texts, []
+                return int(match[1]), texts
+            if len(self._texts) >= _MAX_LINES:
+                raise ConnectionLost(f"the server's reply went over {_MAX_LINES} lines")
+        return None
+
+    def _next_line(self) -> str | None:
+        end = self._received.find(b"\n")
+        if end > _MAX_LINE_BYTES or (end < 0 and len(self._received) > _MAX_LINE_BYTES):
+            raise ConnectionLost(f"the server sent a line over {_MAX_LINE_BYTES} octets")
+        if end < 0:
+            return None
+        line = self._received[:end].decode(errors="replace").rstrip("\r")
+        del self._received[: end + 1]
+        return line
+
+
 class Wire:
-    """Wrap a connected socket; every failure of it becomes ConnectionLost."""
+    """Wrap a connected socket; every failure of it becomes ConnectionLost.
+
+    ``write`` and ``read`` wait; after ``never_wait``, ``write_some`` and ``read_some`` serve a loop
+    that knows by itself when the socket is ready.
+    """
 
     def __init__(self, connected: socket.socket) -> None:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = connected
-        self._received = bytearray()
+        self._replies = Replies()
         self._timeout_seconds: float | None = None
 
     def start_tls(self, context: ssl.SSLContext, *, host: str, seconds: float) -> str:
@@ -38,7 +89,7 @@ class Wire:
         What arrived in clear before is forgotten: it may have been injected (CVE-2011-0411).
         Raises ssl.SSLError when the handshake fails, for the caller to tell why.
         """
-        self._received.clear()
+        self._replies.forget()
         self._wait_at_most(seconds)
         try:
             encrypted = context.wrap_socket(self._socket, server_hostname=host)
@@ -63,48 +114,60 @@ class Wire:
             raise _lost(error, seconds=seconds) from error
 
     def read(self, *, seconds: float) -> tuple[int, list[str]]:
-        """Read one reply: its code, and the text of each line.
-
-        The last line has the say when a server mixes codes.
-        """
+        """Read one reply: its code, and the text of each line."""
         deadline = time.monotonic() + seconds
         self._wait_at_most(seconds)
-        texts: list[str] = []
-        while len(texts) < _MAX_LINES:
-            line = self._read_line(deadline=deadline, seconds=seconds)
-            match = _REPLY_LINE.match(line)
-            if match is None:
-                raise ConnectionLost(f"the server answered {line[:80]!r}, which is not SMTP")
-            texts.append(match[3] or "")
-            if match[2] != "-":
-                return int(match[1]), texts
-        raise ConnectionLost(f"the server's reply went over {_MAX_LINES} lines")
+        while (reply := self._replies.next()) is None:
+            if time.monotonic() > deadline:
+                raise _lost(TimeoutError(), seconds=seconds)
+            try:
+                octets = self._socket.recv(_READ_BYTES)
+            except OSError as error:
+                raise _lost(error, seconds=seconds) from error
+            self._take(octets)
+        return reply
+
+    def fileno(self) -> int:
+        """Return the descriptor, for a selector."""
+        return self._socket.fileno()
+
+    def never_wait(self) -> None:
+        """Let the socket be driven by a loop: ``write_some`` and ``read_some`` from here on."""
+        self._wait_at_most(0)
+
+    def write_some(self, octets: memoryview) -> int:
+        """Write what can leave now and return how many octets did."""
+        try:
+            return self._socket.send(octets)
+        except _NOT_NOW:
+            return 0
+        except OSError as error:
+            raise _lost(error, seconds=0) from error
+
+    def read_some(self) -> None:
+        """Take in what has arrived; raises ConnectionLost when the server has closed."""
+        try:
+            octets = self._socket.recv(_READ_BYTES)
+            while octets and isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+                octets += self._socket.recv(_READ_BYTES)
+        except _NOT_NOW:
+            return
+        except OSError as error:
+            raise _lost(error, seconds=0) from error
+        self._take(octets)
+
+    def next_reply(self) -> tuple[int, list[str]] | None:
+        """Return the next reply that has arrived whole, None if there is none."""
+        return self._replies.next()
 
     def close(self) -> None:
         """Close the socket without a word."""
         self._socket.close()
 
-    def _read_line(self, *, deadline: float, seconds: float) -> str:
-        while (end := self._received.find(b"\n")) < 0:
-            if len(self._received) > _MAX_LINE_BYTES:
-                break
-            if time.monotonic() > deadline:
-                raise _lost(TimeoutError(), seconds=seconds)
-            self._receive(seconds=seconds)
-        if not 0 <= end <= _MAX_LINE_BYTES:
-            raise ConnectionLost(f"the server sent a line over {_MAX_LINE_BYTES} octets")
-        line = self._received[:end].decode(errors="replace").rstrip("\r")
-        del self._received[: end + 1]
-        return line
-
-    def _receive(self, *, seconds: float) -> None:
-        try:
-            octets = self._socket.recv(_MAX_LINE_BYTES)
-        except OSError as error:
-            raise _lost(error, seconds=seconds) from error
+    def _take(self, octets: bytes) -> None:
         if not octets:
             raise ConnectionLost("the server closed the connection")
-        self._received += octets
+        self._replies.feed(octets)
 
     def _wait_at_most(self, seconds: float) -> None:
         if seconds != self._timeout_seconds:  # each call costs a system call

@@ -8,7 +8,9 @@ import pytest
 from django.test import Client
 
 from apikeys.models import ApiKey
+from sending.commands.routes import set_fallback_routes
 from sending.models import SendingProfile
+from sending.routes import route_of
 from tests.factories.apikeys import ApiKeyFactory
 from tests.factories.sending import (
     RouteFactory,
@@ -142,3 +144,41 @@ def test_new_key_that_can_send_is_told_nothing_more(admin_client: Client) -> Non
     shown = admin_client.post(f"{LIST}add/", asked, follow=True).content.decode()
     assert "Still missing" not in shown
     assert "Send a first message:" in shown
+
+
+def further(profile: SendingProfile) -> list[tuple[int, str]]:
+    rows = profile.api_key.fallback_routes.order_by("position")
+    return list(rows.values_list("position", "route__name"))
+
+
+def test_further_routes_are_kept_in_their_order_and_shown_again(admin_client: Client) -> None:
+    first, second, third = (RouteFactory.create(name=name) for name in ("A", "B", "C"))
+    profile = SendingProfileFactory.create(route=first)
+    page = f"{LIST}{profile.pk}/change/"
+    named = {"route": first.pk, "second_route": third.pk, "third_route": second.pk}
+    asked = form(profile=profile, template=profile.template_id, **named)
+    assert admin_client.post(page, asked).status_code == 302
+    assert further(profile) == [(2, "C"), (3, "B")]
+    shown = admin_client.get(page).content.decode()
+    assert f'<option value="{third.pk}" selected>C</option>' in shown
+
+    asked = form(profile=profile, template=profile.template_id, **{**named, "second_route": ""})
+    admin_client.post(page, asked)
+    assert further(profile) == [(2, "B")]
+
+
+def test_route_that_is_named_twice_is_refused(admin_client: Client) -> None:
+    first = RouteFactory.create(name="A")
+    profile = SendingProfileFactory.create(route=first)
+    asked = form(profile=profile, route=first.pk, second_route=first.pk)
+    response = admin_client.post(f"{LIST}{profile.pk}/change/", asked)
+    assert "A is named before already" in response.content.decode()
+    assert further(profile) == []
+
+
+def test_key_without_a_first_route_has_a_way_out_by_a_further_one(admin_client: Client) -> None:
+    profile = SendingProfileFactory.create(route=None)
+    assert route_of(profile) is None
+    route = RouteFactory.create()
+    set_fallback_routes(key=profile.api_key, routes=[route])
+    assert route_of(profile) == route

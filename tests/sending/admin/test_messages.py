@@ -194,6 +194,38 @@ def test_ended_message_is_sent_again_after_a_question(
     assert "Sent again." in LogEntry.objects.get().change_message
 
 
+def test_unknown_message_is_marked_delivered_after_a_question(
+    admin_client: Client, profile: SendingProfile
+) -> None:
+    message = MessageFactory.create(profile=profile, status=Status.UNKNOWN)
+    assert "mark-delivered/" in admin_client.get(page(message)).content.decode()
+    asked = admin_client.get(page(message, "mark-delivered")).content.decode()
+    assert "it is not sent again then" in asked
+    message.refresh_from_db()
+    assert message.status == Status.UNKNOWN
+
+    admin_client.post(page(message, "mark-delivered"))
+    message.refresh_from_db()
+    assert message.status == Status.DELIVERED
+    assert message.events.get().detail == "Marked delivered by admin."
+    assert "Marked delivered." in LogEntry.objects.get().change_message
+    assert admin_client.post(page(message, "mark-delivered")).status_code == 403
+
+
+def test_selected_unknown_messages_are_marked_delivered_after_a_question(
+    admin_client: Client, profile: SendingProfile
+) -> None:
+    unknown = MessageFactory.create(profile=profile, status=Status.UNKNOWN)
+    failed = MessageFactory.create(profile=profile, status=Status.FAILED)
+    ids = [str(unknown.pk), str(failed.pk)]
+    chosen = {"action": "mark_selected_delivered", "_selected_action": ids}
+    asked = admin_client.post(LIST, chosen).content.decode()
+    assert "1 of the selected messages are unknown" in asked
+    admin_client.post(LIST, {**chosen, "confirmed": "yes"})
+    statuses = dict(Message.objects.values_list("pk", "status"))
+    assert statuses == {unknown.pk: Status.DELIVERED, failed.pk: Status.FAILED}
+
+
 @pytest.mark.parametrize("status", [Status.SENT, Status.DELIVERED, Status.SUPPRESSED])
 def test_message_that_went_or_may_not_go_is_not_sent_again(
     admin_client: Client, profile: SendingProfile, status: Status
@@ -254,6 +286,11 @@ def test_who_may_only_look_changes_nothing(profile: SendingProfile) -> None:
     chosen = {"action": "cancel_selected", "_selected_action": [str(message.pk)]}
     client.post(LIST, {**chosen, "confirmed": "yes"})
     assert Message.objects.get().status == Status.QUEUED
+
+    Message.objects.update(status=Status.UNKNOWN, next_attempt_at=None)
+    assert client.post(page(message, "mark-delivered")).status_code == 403
+    client.post(LIST, {**chosen, "action": "mark_selected_delivered", "confirmed": "yes"})
+    assert Message.objects.get().status == Status.UNKNOWN
 
 
 def test_forged_post_is_refused(admin_user: User, profile: SendingProfile) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.test import Client
+from django.utils import timezone
 
+from sending import outages
 from sending.models import Route
 from tests.factories.sending import AttemptFactory, RouteFactory
 from tests.sink import Sink, free_port
@@ -164,3 +167,76 @@ def test_deleting_the_last_way_out_is_warned_of(admin_client: Client) -> None:
     chosen = {"action": "delete_selected", "_selected_action": [route.pk], "post": "yes"}
     shown = admin_client.post(LIST, chosen, follow=True)
     assert "There is no active default route now" in shown.content.decode()
+
+
+def paused(**fields: Any) -> Route:
+    route = RouteFactory.create(name="Relay", **fields)
+    outages.pause(route, reason="535 5.7.8 <b>Bad password</b>", now=timezone.now())
+    return route
+
+
+def test_paused_route_says_so_in_the_words_of_its_next_hop(admin_client: Client) -> None:
+    route = paused()
+    assert "paused" in admin_client.get(LIST).content.decode()
+    for address in (page(route), "/admin/"):
+        shown = admin_client.get(address).content.decode()
+        assert "Relay is paused" in shown
+        assert "535 5.7.8 &lt;b&gt;Bad password&lt;/b&gt;" in shown
+
+
+def test_route_that_is_down_says_so_until_it_is_tried_again(admin_client: Client) -> None:
+    route = RouteFactory.create(name="Relay")
+    outages.mark_down(route, reason="connection refused", now=timezone.now())
+    for address in (page(route), "/admin/"):
+        shown = admin_client.get(address).content.decode()
+        assert "Relay could not be used" in shown
+        assert "connection refused" in shown
+    Route.objects.update(down_until=timezone.now())
+    assert "could not be used" not in admin_client.get("/admin/").content.decode()
+
+
+def test_paused_route_is_resumed_after_a_question(admin_client: Client) -> None:
+    route = paused()
+    assert "Resume the route" in admin_client.get(page(route, "resume")).content.decode()
+    route.refresh_from_db()
+    assert route.is_paused()
+    admin_client.post(page(route, "resume"))
+    route.refresh_from_db()
+    assert not route.is_paused()
+    assert LogEntry.objects.get().change_message == "Resumed."
+    assert "resume/" not in admin_client.get(page(route)).content.decode()
+    assert admin_client.post(page(route, "resume")).status_code == 403
+
+
+def test_route_that_is_saved_is_tried_anew(admin_client: Client) -> None:
+    route = paused()
+    shown = admin_client.post(page(route), form(), follow=True).content.decode()
+    assert "with these settings it is tried anew" in shown
+    route.refresh_from_db()
+    assert not route.is_paused()
+
+
+def test_check_that_succeeds_ends_a_pause_and_one_that_fails_does_not(
+    admin_client: Client, sink: Sink
+) -> None:
+    route = paused(port=free_port())
+    admin_client.post(page(route, "check"))
+    route.refresh_from_db()
+    assert route.is_paused()
+    Route.objects.update(port=sink.port)
+    shown = admin_client.post(page(route, "check")).content.decode()
+    assert "it is used again now" in shown
+    route.refresh_from_db()
+    assert not route.is_paused()
+
+
+def test_who_may_only_look_resumes_nothing() -> None:
+    route = paused()
+    person = User.objects.create_user("viewer", is_staff=True)
+    person.user_permissions.add(Permission.objects.get(codename="view_route"))
+    client = Client()
+    client.force_login(person)
+    assert "Relay is paused" in client.get(page(route)).content.decode()
+    assert client.post(page(route, "resume")).status_code == 403
+    route.refresh_from_db()
+    assert route.is_paused()

@@ -14,7 +14,7 @@ from sending import ledger
 from sending.addresses import parse_address
 from sending.commands.requests import check_request
 from sending.ledger import Intake
-from sending.models import Event, Message, SendingProfile, Suppression
+from sending.models import Event, Message, Priority, SendingProfile, Suppression
 from sending.suppressions import suppress
 from tests.factories.sending import SendingProfileFactory
 
@@ -28,7 +28,8 @@ on_postgresql = pytest.mark.skipif(
 def intake(*recipients: str, profile: SendingProfile | None = None, **attribs: object) -> Intake:
     profile = profile or SendingProfileFactory.create()
     request = check_request(profile, addresser=None, attribs=attribs)
-    return request.intake([parse_address(recipient) for recipient in recipients])
+    addresses = [parse_address(recipient) for recipient in recipients]
+    return request.intake(addresses, priority=Priority.SINGLE)
 
 
 def stored() -> set[str]:

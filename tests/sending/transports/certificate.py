@@ -18,6 +18,7 @@ from cryptography.x509.oid import NameOID
 class Certificate:
     path: str
     server_context: ssl.SSLContext
+    pem: bytes  # key and certificate, for a server
 
 
 def make_certificate(folder: Path) -> Certificate:
@@ -49,4 +50,5 @@ def make_certificate(folder: Path) -> Certificate:
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate_path, key_path)
-    return Certificate(str(certificate_path), context)
+    pem = key_path.read_bytes() + certificate_path.read_bytes()
+    return Certificate(str(certificate_path), context, pem)

@@ -11,7 +11,6 @@ import pytest
 
 from sending.outgoing import Mailbox, Outgoing
 from sending.transports import SmtpTransport
-from tests.sending.transports.certificate import Certificate, make_certificate
 from tests.sending.transports.provider import ProviderStub
 from tests.sending.transports.script import Script, ScriptedServer
 from tests.sending.transports.sink import Sink
@@ -92,11 +91,6 @@ def scripted() -> Iterator[Callable[..., ScriptedServer]]:
     yield start
     for server in servers:
         server.finish()
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("certificate"))
 
 
 @pytest.fixture

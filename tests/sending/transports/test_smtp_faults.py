@@ -318,3 +318,42 @@ def test_what_the_server_says_to_quit_does_not_matter(
     transport.close()
 
     server.finish()
+
+
+def test_a_connection_that_carried_all_it_may_is_replaced(scripted, make_transport, make_outgoing):
+    """OpenSMTPD refuses MAIL then, and keeps the connection."""
+
+    def first(peer: Peer) -> None:
+        peer.greet("PIPELINING")
+        peer.deliver()
+        peer.hear_envelope()
+        peer.say("452 4.5.3 Too many messages sent", "503 5.5.1 No MAIL", "503 5.5.1 No RCPT")
+        peer.hear_goodbye()
+
+    def second(peer: Peer) -> None:
+        peer.greet("PIPELINING")
+        peer.deliver()
+        peer.hear_goodbye()
+
+    server = scripted(first, second)
+    transport = make_transport(server.port)
+
+    transport.send(make_outgoing(), before_body=yes)
+    transport.send(make_outgoing(), before_body=yes)
+
+    transport.close()
+    server.finish()
+    assert len(server.peers) == 2
+
+
+def test_the_same_on_a_new_connection_is_put_off(scripted, make_transport, make_outgoing):
+    def script(peer: Peer) -> None:
+        peer.greet()
+        peer.hear("MAIL")
+        peer.say("452 4.5.3 Too many messages today")
+        peer.hear()
+
+    server = scripted(script)
+
+    with pytest.raises(TransientError, match=r"4\.5\.3"):
+        make_transport(server.port).send(make_outgoing(), before_body=yes)

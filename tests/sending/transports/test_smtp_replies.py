@@ -69,8 +69,6 @@ def test_a_refusal_after_the_dot_is_not_ambiguous(
         peer.accept_envelope()
         peer.hear_body()
         peer.say(reply)
-        peer.hear("RSET")
-        peer.say("250 Ok")
         peer.deliver()
         peer.hear_goodbye()
 
@@ -111,6 +109,26 @@ def test_data_accepted_without_a_recipient_gets_a_lone_dot(scripted, make_transp
     transport.close()
     server.finish()
     assert bodies == [b""]
+
+
+def test_data_accepted_without_a_sender_sends_nobody_an_empty_message(
+    scripted, make_transport, make_outgoing
+):
+    heard = []
+
+    def script(peer: Peer) -> None:
+        peer.greet(PIPELINING)
+        peer.hear_envelope()
+        peer.say("451 4.3.0 Not now", "250 Ok", "354 Go ahead")
+        heard.append(peer.hear())
+
+    server = scripted(script)
+
+    with pytest.raises(TransientError, match=r"4\.3\.0"):
+        make_transport(server.port).send(make_outgoing(), before_body=lambda: pytest.fail("asked"))
+
+    server.finish()
+    assert heard == [""]
 
 
 def test_a_lost_lease_leaves_the_body_unfinished(scripted, make_transport, make_outgoing):

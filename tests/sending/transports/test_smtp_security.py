@@ -198,6 +198,41 @@ def test_a_wrong_password_is_a_configuration_error(
     assert not transport.check()[-1].ok
 
 
+@pytest.mark.parametrize(
+    ("password", "opening"),
+    [("long " * 100, "AUTH PLAIN"), ("short", "AUTH PLAIN AGFubgBzaG9ydA==")],
+)
+def test_credentials_go_behind_the_command_when_asked_for_or_too_long(
+    scripted, make_transport, make_outgoing, password, opening
+):
+    """RFC 4954 section 4 keeps the command to 512 octets."""
+    expected = base64.b64encode(f"\0ann\0{password}".encode()).decode()
+
+    def script(peer: Peer) -> None:
+        peer.greet("AUTH PLAIN")
+        assert peer.hear() == opening
+        peer.say("334 ")
+        assert peer.hear() == expected
+        peer.say("235 2.7.0 Welcome")
+        peer.hear_goodbye()
+
+    server = scripted(script)
+
+    findings = make_transport(server.port, username="ann", password=password).check()
+
+    server.finish()
+    assert all(finding.ok for finding in findings)
+
+
+def test_a_port_that_waits_for_tls_is_told_of(scripted, make_transport):
+    server = scripted(lambda peer: peer.socket.recv(1))
+
+    *_, finding = make_transport(server.port, command_timeout_seconds=0.2).check()
+
+    assert not finding.ok
+    assert "silent for 0.2 s; if it expects TLS from the start on this port" in finding.text
+
+
 def test_a_login_service_that_is_away_is_transient(scripted, make_transport, make_outgoing):
     def script(peer: Peer) -> None:
         peer.greet("AUTH=PLAIN")

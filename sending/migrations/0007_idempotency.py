@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('apikeys', '0001_initial'),
-        ('sending', '0001_initial'),
+        ('sending', '0006_limits'),
     ]
 
     operations = [

@@ -1,13 +1,10 @@
-"""What the tests of the keys share."""
+"""Run a Redis that a test can stop, freeze and start again."""
 
 from __future__ import annotations
 
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -32,18 +29,18 @@ class RedisServer:
         with Redis.from_url(self.url, retry=retry) as client:
             client.ping()
 
+    def signal(self, number: int) -> None:
+        """Freeze it with SIGSTOP, let it go on with SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def empty(self) -> None:
+        """Forget everything."""
+        with Redis.from_url(self.url) as client:
+            client.flushall()
+
     def stop(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
-
-
-@pytest.fixture
-def redis_server() -> Iterator[RedisServer]:
-    # Not below tmp_path: the path of a Unix socket may have 107 characters only.
-    with tempfile.TemporaryDirectory() as directory:
-        server = RedisServer(Path(directory))
-        server.start()
-        yield server
-        server.stop()

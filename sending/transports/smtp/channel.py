@@ -1,0 +1,185 @@
+"""Drive one open SMTP session from a loop that never waits.
+
+Where the server offers PIPELINING, the envelope of the next message goes out behind the body of
+the one before, in one write (RFC 2920 section 3.1): a message costs one round trip then.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from sending.errors import Reply
+from sending.transports.base import read_reply
+from sending.transports.smtp.session import Session
+from sending.transports.smtp.transaction import Step, Transaction
+from sending.transports.smtp.wire import ConnectionLost, Wire
+
+# A server that takes longer to accept a message may keep the one behind it waiting for as long.
+QUICK_SECONDS = 0.25
+
+
+class Channel:
+    """One connection with at most two messages on it: the current one, and one behind it.
+
+    ``deadline`` is when patience with the server ends, by the monotonic clock; it means nothing
+    while the channel is idle or waits for leave to send a body.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.wire: Wire = session.wire()
+        self.wire.never_wait()
+        self.current: Transaction | None = None
+        self.waits_for_leave = False
+        self.deadline = 0.0
+        self.is_quick = False
+        self._behind: Transaction | None = None
+        self._out = memoryview(b"")
+        self._out_before_end_of_body: int | None = None
+        self._body_left_at = 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no message is on the connection."""
+        return self.current is None
+
+    @property
+    def is_pipelined(self) -> bool:
+        """Whether a message may follow another one before that has its answer."""
+        return "PIPELINING" in self.session.extensions
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether octets wait for the socket to take them."""
+        return bool(self._out)
+
+    def start(self, transaction: Transaction) -> Iterator[Transaction]:
+        """Begin with a message on an idle channel; yields as ``go_on``."""
+        self.current = transaction
+        yield from self._guarded(self._write, transaction.begin())
+
+    def send_body(self, behind: Transaction | None) -> Iterator[Transaction]:
+        """Send the body that waits for leave, and the envelope of the next message behind it."""
+        self.waits_for_leave = False
+        body = self._current().take_body()
+        self._out_before_end_of_body = len(body)
+        if behind is not None:
+            self._behind = behind
+            body += behind.begin()
+        yield from self._guarded(self._write, body)
+
+    def withdraw(self) -> Iterator[Transaction]:
+        """End the message that waits for leave, and with it the connection."""
+        self.waits_for_leave = False
+        self._current().withdraw()
+        yield from self._next()
+
+    def go_on(self, *, can_read: bool, can_write: bool) -> Iterator[Transaction]:
+        """Move octets; yield each transaction that now waits for leave or has its answer."""
+        if can_write:
+            yield from self._guarded(self._flush)
+        if can_read and self.session.is_open:
+            yield from self._guarded(self.wire.read_some)
+            if self.is_idle:
+                self.session.drop()  # it has closed, or says goodbye
+            yield from self._hear()
+
+    def lose(self, error: ConnectionLost) -> Iterator[Transaction]:
+        """Give up the connection; yield what was on it."""
+        self.waits_for_leave = False
+        while self.current is not None:
+            self.current.lose(error)
+            yield from self._next()
+        self.session.drop()
+
+    def _current(self) -> Transaction:
+        if self.current is None:
+            raise RuntimeError("the channel is idle")
+        return self.current
+
+    def _guarded(self, move: object, *arguments: object) -> Iterator[Transaction]:
+        try:
+            move(*arguments)  # type: ignore[operator]
+        except ConnectionLost as error:
+            yield from self._last_words()
+            yield from self.lose(error)
+
+    def _last_words(self) -> Iterator[Transaction]:
+        """Read the reason that a server may have given before it closed."""
+        try:
+            if self.is_writing:
+                self.wire.read_some()
+        except ConnectionLost:
+            pass
+        yield from self._hear()
+
+    def _write(self, octets: bytes) -> None:
+        self._out = memoryview(octets) if not self._out else memoryview(bytes(self._out) + octets)
+        self._be_patient()
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._out:
+            count = self.wire.write_some(self._out)
+            if not count:
+                return
+            self._out = self._out[count:]
+            self._be_patient()
+            self._count_body(count)
+
+    def _count_body(self, count: int) -> None:
+        """Notice when the last octet of the body has left."""
+        if self._out_before_end_of_body is None:
+            return
+        self._out_before_end_of_body -= count
+        if self._out_before_end_of_body <= 0:
+            self._out_before_end_of_body = None
+            self._body_left_at = time.monotonic()
+            self._current().body_left()
+            self._be_patient()
+
+    def _be_patient(self) -> None:
+        relay = self.session.relay
+        has_begun_body = self._out_before_end_of_body is not None or (
+            self.current is not None and self.current.awaits_acceptance
+        )
+        seconds = relay.data_timeout_seconds if has_begun_body else relay.command_timeout_seconds
+        self.deadline = time.monotonic() + seconds
+
+    def _hear(self) -> Iterator[Transaction]:
+        while self.current is not None and self.session.is_open:
+            try:
+                received = self.wire.next_reply()
+            except ConnectionLost as error:
+                yield from self.lose(error)
+                return
+            if received is None:
+                return
+            yield from self._hear_one(read_reply(*received))
+
+    def _hear_one(self, reply: Reply) -> Iterator[Transaction]:
+        transaction = self._current()
+        if transaction.awaits_acceptance:
+            self.is_quick = time.monotonic() - self._body_left_at < QUICK_SECONDS
+        step = transaction.hear(reply)
+        if step is Step.NOTHING:
+            yield from self._next()
+            return
+        self._be_patient()
+        if step is Step.LEAVE:
+            self.waits_for_leave = True
+            yield transaction
+        elif octets := transaction.to_write():
+            yield from self._guarded(self._write, octets)
+
+    def _next(self) -> Iterator[Transaction]:
+        """Let the message behind follow the one that has its answer."""
+        ended = self._current()
+        self.current, self._behind = self._behind, None
+        self._be_patient()
+        self.session.note_message()
+        yield ended
+        if not ended.is_session_good and self.session.is_open:
+            self.session.drop()
+            yield from self.lose(ConnectionLost("the connection was closed after the one before"))

@@ -1,0 +1,1 @@
+"""What BillionMail is measured beside; each module drives one yardstick."""

@@ -1,0 +1,1 @@
+"""A pipeline as anybody would write it first: each mail is a request, a task and a connection."""
