@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, InternalError, OperationalError
 from django.utils import timezone
 
 from sending import ledger, suppressions
@@ -30,7 +30,8 @@ from sending.transports import Receipt
 
 log = logging.getLogger(__name__)
 
-
+# It says nothing against the results: InternalError is what a read-only database raises.
+DATABASE_AWAY = (OperationalError, InterfaceError, InternalError)
 WITHOUT_CONNECTION = (Phase.CONNECT, Phase.GREETING, Phase.TLS, Phase.AUTH)
 MAX_DELAY_SECONDS = 6 * 60 * 60
 
@@ -38,13 +39,13 @@ MAX_DELAY_SECONDS = 6 * 60 * 60
 def record(results: Sequence[Result]) -> None:
     """Write down what the lanes came back with, and suppress addresses that do not exist.
 
-    Raises OperationalError or InterfaceError when the database is away; nothing is lost then. A
+    Raises one of `DATABASE_AWAY` when nothing can be written now; nothing is lost then. A
     result that the database refuses for another reason does not hold up the others.
     """
     outcomes = [outcome for result in results if (outcome := outcome_of(result)) is not None]
     try:
         ledger.record(outcomes)
-    except (OperationalError, InterfaceError):
+    except DATABASE_AWAY:
         raise
     except DatabaseError:
         log.exception("The ledger refused %s results; recording them one by one", len(outcomes))
@@ -60,7 +61,7 @@ def _record_alone(outcome: Outcome) -> None:
     for form in (outcome, replace(outcome, attempt=None)):
         try:
             ledger.record([form])
-        except (OperationalError, InterfaceError):
+        except DATABASE_AWAY:
             raise
         except DatabaseError:
             log.exception("The outcome of %s cannot be written", outcome.message_id)
