@@ -17,12 +17,18 @@ run: $(VENV)/runtime.stamp ## Start everything on this machine (PORT=8000 DATA_D
 
 .PHONY: test
 test: $(VENV)/dev.stamp ## Run every test, on SQLite and on PostgreSQL
-	@sh tests/rig/ensure.sh
+	@sh tests/rig/ensure.sh faketime:faketime
 	@exec $(BIN)/python -m tests.rig.run_all
 
 .PHONY: unit
 unit: $(VENV)/dev.stamp ## Run the tests that need no server (under a minute)
 	@exec $(BIN)/pytest -q -n 2 -m "not integration"
+
+N ?= 36
+.PHONY: faults
+faults: $(VENV)/dev.stamp ## Break things N times, at random, under load (N=36 SEED=...)
+	@sh tests/rig/ensure.sh faketime:faketime
+	@exec $(BIN)/python -m tests.faults --rounds $(N) $(if $(SEED),--seed $(SEED))
 
 .PHONY: bench
 bench: $(VENV)/dev.stamp var/yardsticks/stamp ## Measure beside yardsticks (ARGS=--quick: two minutes)

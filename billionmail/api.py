@@ -38,6 +38,7 @@ LEGACY_PREFIX = "/api/batch_mail/"
 MAX_BODY_BYTES = 256 * 1024
 MAX_DEPTH = 20
 STORAGE_RETRY_SECONDS = 5
+READ_ONLY_STATE = "25006"  # SQLSTATE read_only_sql_transaction
 BROKEN_OFF = "the request body broke off or came too slowly; nothing was accepted. Send it again."
 SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -190,7 +191,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
 def _translate(error: Exception) -> Response | None:
     if hasattr(error, "code") and hasattr(error, "http_status"):
         return _answer(error.http_status, error.code, str(error), headers=_wait_headers(error))
-    if isinstance(error, (OperationalError, InterfaceError)):
+    if isinstance(error, (OperationalError, InterfaceError)) or _is_read_only(error):
         log.error("The database did not answer: %s", error)
         return _answer(
             status.HTTP_503_SERVICE_UNAVAILABLE,
@@ -203,6 +204,11 @@ def _translate(error: Exception) -> Response | None:
     if isinstance(error, APIException):
         return _answer(error.status_code, 1005, f"Sending failed: {_reason(error)}")
     return None
+
+
+def _is_read_only(error: Exception) -> bool:
+    """Tell whether the database takes no writes now, as after a failover; no OperationalError."""
+    return getattr(error.__cause__, "sqlstate", None) == READ_ONLY_STATE
 
 
 def _reason(error: APIException) -> str:

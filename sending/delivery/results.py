@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, InternalError, OperationalError
 from django.utils import timezone
 
 from sending import bounces, ledger, suppressions
@@ -32,6 +32,8 @@ from sending.transports import Receipt
 
 log = logging.getLogger(__name__)
 
+# It says nothing against the results: InternalError is what a read-only database raises.
+DATABASE_AWAY = (OperationalError, InterfaceError, InternalError)
 MAX_DELAY_SECONDS = 6 * 60 * 60
 
 
@@ -41,7 +43,7 @@ def record(results: Sequence[Result]) -> bool:
     What is known of the routes is learned first: a message whose route could not be used comes
     due at once where its key has another, and nothing was sent. Returns whether anything did.
 
-    Raises OperationalError or InterfaceError when the database is away; nothing is lost then. A
+    Raises one of `DATABASE_AWAY` when nothing can be written now; nothing is lost then. A
     result that the database refuses for another reason does not hold up the others.
     """
     lesson = failover.learn(results)
@@ -53,7 +55,7 @@ def record(results: Sequence[Result]) -> bool:
     outcomes = [outcome for _, outcome in found]
     try:
         ledger.record(outcomes)
-    except (OperationalError, InterfaceError):
+    except DATABASE_AWAY:
         raise
     except DatabaseError:
         log.exception("The ledger refused %s results; recording them one by one", len(outcomes))
@@ -70,7 +72,7 @@ def _record_alone(outcome: Outcome) -> None:
     for form in (outcome, replace(outcome, attempt=None)):
         try:
             ledger.record([form])
-        except (OperationalError, InterfaceError):
+        except DATABASE_AWAY:
             raise
         except DatabaseError:
             log.exception("The outcome of %s cannot be written", outcome.message_id)

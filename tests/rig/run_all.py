@@ -1,4 +1,4 @@
-"""Run the whole suite: all of it on SQLite, then what touches the database on PostgreSQL too."""
+"""Run the whole suite: on SQLite, what touches the database on PostgreSQL too, then the faults."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from tests.rig.servers import postgres
 
 ONLY_ON_POSTGRES = "tests/flows/test_production.py"
+FAULTS = "tests/faults"
 ON_POSTGRES = [
     "tests/apikeys",
     "tests/sending",
@@ -23,12 +24,17 @@ def main() -> int:
     """Return the exit code of the first run that fails, else 0."""
     arguments = sys.argv[1:]
     print("\n== On SQLite", flush=True)
-    failed = _pytest([f"--ignore={ONLY_ON_POSTGRES}", *arguments], {})
+    apart = [f"--ignore={ONLY_ON_POSTGRES}", f"--ignore={FAULTS}"]
+    failed = _pytest([*apart, *arguments], {})
     if failed:
         return failed
     print("\n== On PostgreSQL", flush=True)
     with postgres() as url:
-        return _pytest([*ON_POSTGRES, *arguments], {"TEST_DATABASE_URL": url})
+        failed = _pytest([*ON_POSTGRES, *arguments], {"TEST_DATABASE_URL": url})
+        if failed:
+            return failed
+        print("\n== With everything breaking", flush=True)
+        return _pytest([FAULTS, *arguments], {"TEST_DATABASE_URL": url})
 
 
 def _pytest(arguments: list[str], environment: dict[str, str]) -> int:

@@ -72,13 +72,14 @@ def postgres(*, durable: bool = False) -> Iterator[str]:
                 "-c", "max_connections=200"]  # fmt: skip
     if not durable:
         settings += ["-c", "fsync=off", "-c", "full_page_writes=off"]
-    server = subprocess.Popen(
-        [find("postgres"), "-D", cluster, *settings],
-        cwd=directory,
-        stdout=subprocess.DEVNULL,
-        stderr=(directory / "log").open("wb"),
-        **rights,
-    )
+    with (directory / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [find("postgres"), "-D", cluster, *settings],
+            cwd=directory,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            **rights,
+        )
     try:
         ask = [find("psql"), "-h", directory, "-U", "postgres", "-d", "postgres", "-c", "SELECT 1"]
         _wait_until(lambda: _succeeds(ask), server)
