@@ -42,10 +42,10 @@ class Peer:
         self.say("250 2.1.0 Ok", "250 2.1.5 Ok", "354 Go ahead")
 
     def hear_body(self) -> bytes:
-        octets = b""
+        lines = []
         while (line := self._file.readline()) not in (b".\r\n", b""):
-            octets += line
-        return octets
+            lines.append(line)
+        return b"".join(lines)
 
     def deliver(self) -> bytes:
         self.accept_envelope()
