@@ -23,7 +23,8 @@ class Channel:
     """One connection with at most two messages on it: the current one, and one behind it.
 
     ``deadline`` is when patience with the server ends, by the monotonic clock; it means nothing
-    while the channel is idle or waits for leave to send a body.
+    while the channel is idle or waits for leave to send a body. A body has to leave as a whole
+    before it, for the lease of the message ends too.
     """
 
     def __init__(self, session: Session) -> None:
@@ -80,9 +81,7 @@ class Channel:
         if can_write:
             yield from self._guarded(self._flush)
         if can_read and self.session.is_open:
-            yield from self._guarded(self.wire.read_some)
-            if self.is_idle:
-                self.session.drop()  # it has closed, or says goodbye
+            yield from self._guarded(self._read)
             yield from self._hear()
 
     def lose(self, error: ConnectionLost) -> Iterator[Transaction]:
@@ -114,6 +113,10 @@ class Channel:
             pass
         yield from self._hear()
 
+    def _read(self) -> None:
+        if self.wire.read_some() and self.is_idle:
+            self.session.drop()  # whatever it says unasked is a farewell
+
     def _write(self, octets: bytes) -> None:
         self._out = memoryview(octets) if not self._out else memoryview(bytes(self._out) + octets)
         self._be_patient()
@@ -125,7 +128,6 @@ class Channel:
             if not count:
                 return
             self._out = self._out[count:]
-            self._be_patient()
             self._count_body(count)
 
     def _count_body(self, count: int) -> None:

@@ -81,7 +81,6 @@ class Transaction:
     def take_body(self) -> bytes:
         """Return the body with its dot, to be written now that leave was given."""
         self._phase = Phase.BODY
-        self._hear = self._hear_early
         return self._body
 
     def body_left(self) -> None:
@@ -122,6 +121,7 @@ class Transaction:
 
     def _after_data(self, reply: Reply) -> Step:
         if self._error is None:
+            self._hear = self._hear_early
             return Step.LEAVE
         if reply.code != 354:
             return self._reset()
@@ -148,7 +148,7 @@ class Transaction:
         return self._finish(self._error, is_session_good=reply.code // 100 == 2)
 
     def _hear_early(self, reply: Reply) -> Step:
-        """Take the reason that a server gives before it has read the whole body."""
+        """Take the reason that a server gives after 354 before it has read the whole body."""
         return self._finish(self._refused(reply), is_session_good=False)
 
     def _hear_acceptance(self, reply: Reply) -> Step:

@@ -11,6 +11,7 @@ _REPLY_LINE = re.compile(r"([2-5]\d\d)(?:([ -])(.*))?$", re.DOTALL)
 _MAX_LINE_BYTES = 4096  # RFC 5321 section 4.5.3.1.5 says 512; servers say more
 _MAX_LINES = 200
 _READ_BYTES = 4096
+_TLS_RECORD_BYTES = 16384
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -136,7 +137,12 @@ class Wire:
         self._wait_at_most(0)
 
     def write_some(self, octets: memoryview) -> int:
-        """Write what can leave now and return how many octets did."""
+        """Write what can leave now and return how many octets did.
+
+        With TLS one record at a time: of several, it would not be known which have left.
+        """
+        if isinstance(self._socket, ssl.SSLSocket):
+            octets = octets[:_TLS_RECORD_BYTES]
         try:
             return self._socket.send(octets)
         except _NOT_NOW:
@@ -144,17 +150,21 @@ class Wire:
         except OSError as error:
             raise _lost(error, seconds=0) from error
 
-    def read_some(self) -> None:
-        """Take in what has arrived; raises ConnectionLost when the server has closed."""
+    def read_some(self) -> bool:
+        """Take in what has arrived, and tell whether there was anything but matters of TLS.
+
+        Raises ConnectionLost when the server has closed.
+        """
         try:
             octets = self._socket.recv(_READ_BYTES)
             while octets and isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
                 octets += self._socket.recv(_READ_BYTES)
         except _NOT_NOW:
-            return
+            return False
         except OSError as error:
             raise _lost(error, seconds=0) from error
         self._take(octets)
+        return True
 
     def next_reply(self) -> tuple[int, list[str]] | None:
         """Return the next reply that has arrived whole, None if there is none."""

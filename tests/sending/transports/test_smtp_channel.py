@@ -402,3 +402,59 @@ def test_a_silent_server_is_given_up(drive, make_outgoing):
     assert driver.ended == [first, second]
     assert first.answer.is_ambiguous
     assert isinstance(second.answer, StaleConnection)
+
+
+def test_a_change_of_mind_before_the_body_ends_the_message(drive, make_outgoing):
+    rest: list[bytes] = []
+
+    def script(peer: Peer) -> None:
+        peer.greet(PIPELINING)
+        peer.accept_envelope()
+        peer.say("451 4.3.2 Not now after all")
+        rest.append(peer.hear_body())
+
+    driver, server = drive(script)
+    only = driver.transaction(make_outgoing())
+    driver.follow(driver.channel.start(only))
+    driver.until(lambda: driver.ended)
+    server.finish()
+
+    assert isinstance(only.answer, TransientError)
+    assert (only.answer.phase, only.answer.is_ambiguous) == (Phase.DATA, False)
+    assert not driver.channel.waits_for_leave
+    assert rest == [b""]
+
+
+def test_patience_with_a_slow_reader_is_for_the_whole_body(drive, make_outgoing):
+    def script(peer: Peer) -> None:
+        peer.greet(PIPELINING)
+        peer.accept_envelope()
+        server.released.wait(5)
+        peer.hear_body()
+
+    driver, server = drive(script)
+    driver.to_leave(make_outgoing(text=BIG * 100_000))
+    driver.follow(driver.channel.send_body(None))
+    deadline, writes = driver.channel.deadline, len(driver.writes)
+    server.released.set()
+    driver.until(lambda: len(driver.writes) > writes + 1)
+
+    assert driver.channel.is_writing
+    assert driver.channel.deadline == deadline
+
+
+def test_an_encrypted_body_leaves_piece_by_piece(drive, make_outgoing, certificate):
+    """So it is known whether its dot has left when the connection breaks behind it."""
+
+    def script(clear: Peer) -> None:
+        context = certificate.server_context
+        with contextlib.closing(Peer(context.wrap_socket(clear.socket, server_side=True))) as peer:
+            peer.greet(PIPELINING)
+            peer.accept_envelope()
+            server.released.wait(5)
+
+    driver, server = drive(script, tls="tls", ca_file=certificate.path)
+    driver.chain(make_outgoing(text=BIG * 100_000), make_outgoing())
+
+    assert driver.channel.is_writing
+    assert len(driver.writes[1]) > 0
