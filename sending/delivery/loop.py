@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import selectors
 import socket
 from collections.abc import Callable
 from typing import Protocol
+
+log = logging.getLogger(__name__)
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
@@ -26,7 +29,8 @@ OnReady = Callable[[bool, bool], None]
 class Loop:
     """Call back when a watched socket is ready: with whether it can be read, and written.
 
-    Everything is for the thread that turns the loop, except `post`.
+    Everything is for the thread that turns the loop, except `post`. What a call raises is logged
+    and ends nothing else.
     """
 
     def __init__(self) -> None:
@@ -39,9 +43,9 @@ class Loop:
         self._masks: dict[HasDescriptor, int] = {}
 
     def post(self, call: Callable[[], None]) -> None:
-        """Have `call` made by the loop's thread, soon; for any thread."""
+        """Have `call` made by the loop's thread, soon; for any thread. Does nothing once closed."""
         self._posted.put(call)
-        with contextlib.suppress(BlockingIOError):  # full: it wakes up anyway
+        with contextlib.suppress(OSError):  # full: it wakes up anyway; or closed
             self._ringer.send(b"\0")
 
     def watch(self, wire: HasDescriptor, on_ready: OnReady, *, is_writing: bool) -> None:
@@ -68,7 +72,7 @@ class Loop:
             if key.data is None:
                 self._make_posted_calls()
             elif key.fileobj in self._masks:  # an earlier call may have forgotten it
-                key.data(bool(mask & READ), bool(mask & WRITE))
+                _guarded(key.data, bool(mask & READ), bool(mask & WRITE))
         return bool(ready)
 
     def close(self) -> None:
@@ -82,4 +86,11 @@ class Loop:
             self._bell.recv(4096)
         with contextlib.suppress(queue.Empty):
             while True:
-                self._posted.get_nowait()()
+                _guarded(self._posted.get_nowait())
+
+
+def _guarded(call: Callable[..., None], *arguments: bool) -> None:
+    try:
+        call(*arguments)
+    except Exception:
+        log.exception("A call of the delivery loop failed")
