@@ -7,6 +7,7 @@ happen in short-lived threads. Between the two, no thread is needed.
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 import time
 from collections import Counter
@@ -17,7 +18,6 @@ from uuid import UUID
 
 from sending.delivery.loop import Loop
 from sending.delivery.parcels import Desk, Parcel, Result, WaitingLine
-from sending.errors import TransportError
 from sending.models import Route
 from sending.routes import smtp_transport
 from sending.transports.smtp import (
@@ -30,6 +30,8 @@ from sending.transports.smtp import (
     content_of,
 )
 
+log = logging.getLogger(__name__)
+
 MAX_IDLE_SECONDS = 30
 REOPEN_SECONDS = 5
 
@@ -39,6 +41,7 @@ class Passage:
     """One parcel on one connection."""
 
     parcel: Parcel
+    channel: Channel | None
     started_at: datetime
     clock: float
     is_handed_off: bool = False
@@ -69,10 +72,13 @@ class SmtpLanes:
         self._passages: dict[Transaction, Passage] = {}
         self._channels: set[Channel] = set()
         self._idle: list[Channel] = []
+        self._rested: set[Channel] = set()
         self._opening = 0
+        self._was_shut_out = False
         self._no_opening_before = 0.0
         self._is_retired = False
         self._is_closed = False
+        self._closing = threading.Lock()
         self._leaving: list[threading.Thread] = []
 
     def serves(self, route: Route) -> bool:
@@ -82,10 +88,7 @@ class SmtpLanes:
     def put(self, parcel: Parcel) -> None:
         """Queue a parcel for the next free connection."""
         self._waiting.append(parcel)
-        if self._idle:
-            self._start(self._idle.pop())
-        else:
-            self._open_more()
+        self._spread()
 
     def waiting_keys(self) -> Counter[UUID]:
         """Return the keys of the parcels that no connection has begun with, and how many each."""
@@ -99,14 +102,14 @@ class SmtpLanes:
         """Give up servers that have been silent for too long, and leave idle ones."""
         now = time.monotonic()
         for channel in list(self._channels):
-            if channel.is_idle:
+            if channel in self._idle:
                 if now - channel.session.used_at > MAX_IDLE_SECONDS:
                     self._idle.remove(channel)
                     self._leave(channel)
             elif not channel.waits_for_leave and now > channel.deadline:
                 silent = ConnectionLost("the server was silent for too long", has_stalled=True)
                 self._follow(channel, channel.lose(silent))
-        self._open_more()
+        self._spread()
 
     def retire(self) -> None:
         """Let every connection close after the parcels that are queued already."""
@@ -117,7 +120,8 @@ class SmtpLanes:
     def close(self) -> None:
         """Retire, and wait for the connections to close; no parcel may be under way."""
         self.retire()
-        self._is_closed = True
+        with self._closing:
+            self._is_closed = True
         for thread in self._leaving:
             thread.join()
 
@@ -155,13 +159,14 @@ class SmtpLanes:
             self._leave(channel)
         else:
             self._idle.append(channel)
+            self._rested.add(channel)
             self._watch(channel)
 
     def _transaction_for(self, channel: Channel) -> Transaction | None:
         """Return the next parcel's transaction; bring back those that this server cannot take."""
         while self._waiting:
             parcel = self._waiting.take()
-            passage = Passage(parcel, parcel.stopwatch.now(), time.monotonic())
+            passage = Passage(parcel, channel, parcel.stopwatch.now(), time.monotonic())
             try:
                 transaction = Transaction(
                     parcel.outgoing,
@@ -169,7 +174,7 @@ class SmtpLanes:
                     extensions=channel.session.extensions,
                     next_hop=str(channel.session.relay),
                 )
-            except TransportError as error:
+            except Exception as error:  # a defect, too, is the answer to this parcel alone
                 self._bring(passage, error)
                 continue
             self._passages[transaction] = passage
@@ -178,18 +183,33 @@ class SmtpLanes:
 
     def _follow(self, channel: Channel, moved: Iterable[Transaction]) -> None:
         """Ask for what waits for leave, bring back what has ended, and see to the channel."""
-        for transaction in moved:
-            if transaction.answer is None:
-                question = Question(self, channel, self._passages[transaction])
-                self._desk.requests.append(question)
-            else:
-                self._end(channel, transaction)
-        self._settle(channel)
+        try:
+            for transaction in moved:
+                if transaction.answer is None:
+                    question = Question(self, channel, self._passages[transaction])
+                    self._desk.requests.append(question)
+                else:
+                    self._end(channel, transaction)
+            self._settle(channel)
+        except Exception as error:  # a defect must neither hold a parcel nor stop the others
+            log.exception("A connection of the route %s met a defect", self.route)
+            self._abandon(channel, error)
+
+    def _abandon(self, channel: Channel, error: Exception) -> None:
+        """Drop a channel, and bring back whatever is on it."""
+        channel.waits_for_leave = False
+        channel.session.drop()
+        self._forget(channel)
+        for transaction, passage in list(self._passages.items()):
+            if passage.channel is channel:
+                del self._passages[transaction]
+                self._bring(passage, transaction.answer or error)
 
     def _end(self, channel: Channel, transaction: Transaction) -> None:
         passage = self._passages.pop(transaction)
         answer = transaction.answer
-        if isinstance(answer, StaleConnection) and channel.session.messages > 1:
+        was_kept = channel.session.messages > 1 or channel in self._rested
+        if isinstance(answer, StaleConnection) and was_kept:
             # The server had said nothing about it, so a new connection cannot make a second copy.
             self._waiting.put_back(passage.parcel)
         elif answer is not None:
@@ -210,16 +230,13 @@ class SmtpLanes:
     def _settle(self, channel: Channel) -> None:
         """Watch a channel, let it go, or give it the next parcel, as its state asks for."""
         if not channel.session.is_open:
-            self._loop.forget(channel.wire)
-            self._channels.discard(channel)
-            if channel in self._idle:
-                self._idle.remove(channel)
-            self._open_more()
+            self._forget(channel)
+            self._spread()
         elif not channel.is_idle:
             self._watch(channel)
         elif channel.session.messages >= MAX_MESSAGES_PER_CONNECTION:
             self._leave(channel)
-            self._open_more()
+            self._spread()
         elif channel not in self._idle:
             self._start(channel)
 
@@ -235,21 +252,34 @@ class SmtpLanes:
 
     def _leave(self, channel: Channel) -> None:
         """Say goodbye in a thread of its own, for the server may take its time."""
-        self._loop.forget(channel.wire)
-        self._channels.discard(channel)
+        self._forget(channel)
         thread = threading.Thread(target=channel.session.quit, name="goodbye", daemon=True)
         self._leaving = [one for one in self._leaving if one.is_alive()]
         self._leaving.append(thread)
         thread.start()
 
-    def _open_more(self) -> None:
-        """Open a connection for each parcel that waits, up to the route's number."""
-        if time.monotonic() < self._no_opening_before and self._channels:
+    def _forget(self, channel: Channel) -> None:
+        self._loop.forget(channel.wire)
+        self._channels.discard(channel)
+        self._rested.discard(channel)
+        if channel in self._idle:
+            self._idle.remove(channel)
+
+    def _spread(self) -> None:
+        """Give what waits to idle connections, and open one for each other, as many as allowed.
+
+        After a failure those under way are awaited, and those that are open go on for a while.
+        """
+        while self._waiting and self._idle:
+            self._start(self._idle.pop())
+        if self._was_shut_out and (
+            self._opening or (self._channels and time.monotonic() < self._no_opening_before)
+        ):
             return
         room = self.route.connections - len(self._channels) - self._opening
         for _ in range(min(room, len(self._waiting) - self._opening)):
-            self._opening += 1
             threading.Thread(target=self._open, name=f"open-{self.route.name}", daemon=True).start()
+            self._opening += 1
 
     def _open(self) -> None:
         """Open a connection, in a thread of its own."""
@@ -259,13 +289,15 @@ class SmtpLanes:
         except Exception as error:  # whatever it is, the parcel that waits for it must know
             self._loop.post(functools.partial(self._not_opened, error, clock))
             return
-        if self._is_closed:  # nobody turns the loop any more
-            session.quit()
-        else:
-            self._loop.post(functools.partial(self._opened, session))
+        with self._closing:
+            if not self._is_closed:
+                self._loop.post(functools.partial(self._opened, session))
+                return
+        session.quit()  # nobody turns the loop any more
 
     def _opened(self, session: Session) -> None:
         self._opening -= 1
+        self._was_shut_out = False
         channel = Channel(session)
         self._channels.add(channel)
         self._start(channel)
@@ -273,9 +305,10 @@ class SmtpLanes:
     def _not_opened(self, error: Exception, clock: float) -> None:
         """Let one parcel tell of it, unless other connections carry on without this one."""
         self._opening -= 1
+        self._was_shut_out = True
         self._no_opening_before = time.monotonic() + REOPEN_SECONDS
-        if self._channels or not self._waiting:
+        if self._channels or self._opening or not self._waiting:
             return
         parcel = self._waiting.take()
         took = timedelta(seconds=time.monotonic() - clock)
-        self._bring(Passage(parcel, parcel.stopwatch.now() - took, clock), error)
+        self._bring(Passage(parcel, None, parcel.stopwatch.now() - took, clock), error)

@@ -53,6 +53,14 @@ class Peer:
         self.say("250 2.0.0 Ok: queued as 4XyZ1")
         return octets
 
+    def has_more(self) -> bool:
+        """Tell whether something was read from the socket that was not heard yet."""
+        self.socket.setblocking(False)
+        try:
+            return bool(self._file.peek(1))
+        finally:
+            self.socket.settimeout(5)
+
     def hear_goodbye(self) -> None:
         if self.hear() == "QUIT":
             self.say("221 Bye")

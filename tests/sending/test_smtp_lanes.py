@@ -1,0 +1,146 @@
+"""A route's connections lose nothing and double nothing, whatever limits the next hop has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.test import override_settings
+
+from apikeys.models import ApiKey
+from sending.commands import accept_batch
+from sending.delivery import Deliverer, deliver_due, smtp_lanes
+from sending.models import Attempt, Message, Route, SendingProfile, Status
+from sending.outgoing import Outgoing
+from sending.transports.smtp import Transaction, content_of
+from tests.factories.sending import SendingProfileFactory
+from tests.sending.fussy import FussyServer
+from tests.sink import Sink
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
+
+MANY = [f"r{number}@recipient.example" for number in range(60)]
+ANN, BOB = "ann@recipient.example", "bob@recipient.example"
+
+
+@pytest.fixture
+def key(route: Route) -> ApiKey:
+    """A key that sends through the default route."""
+    return SendingProfileFactory.create(route=None).api_key
+
+
+@pytest.fixture
+def fussy() -> Iterator[Callable[..., FussyServer]]:
+    """Make servers with limits and have the route lead there."""
+    servers: list[FussyServer] = []
+
+    def make(*, connections_used: int, **limits: Any) -> FussyServer:
+        servers.append(FussyServer(**limits))
+        Route.objects.update(port=servers[-1].port, connections=connections_used)
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def deliverer() -> Iterator[Deliverer]:
+    """A worker's deliverer, sweeping often."""
+    with override_settings(SWEEP_SECONDS=0.05):
+        running = Deliverer()
+        running.start()
+        yield running
+        running.stop()
+
+
+def wait_for(condition: Callable[[], Any], *, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def is_all_sent() -> bool:
+    return not Message.objects.exclude(status=Status.SENT).exists()
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+def test_a_server_that_ends_connections_early_loses_and_doubles_nothing(
+    key: ApiKey, fussy: Callable[..., FussyServer], hangs_up: bool
+) -> None:
+    server = fussy(connections_used=4, messages=3, hangs_up=hangs_up)
+    accept_batch(key=key, recipients=MANY)
+    deliver_due()
+    assert sorted(server.recipients) == sorted(MANY)
+    assert is_all_sent()
+    assert Attempt.objects.count() == len(MANY)
+
+
+def test_connections_that_are_not_admitted_defer_nothing(
+    key: ApiKey, fussy: Callable[..., FussyServer]
+) -> None:
+    server = fussy(connections_used=20, connections=3)
+    accept_batch(key=key, recipients=MANY)
+    deliver_due()
+    assert server.refused
+    assert sorted(server.recipients) == sorted(MANY)
+    assert Attempt.objects.count() == len(MANY)
+
+
+@pytest.mark.parametrize(("seconds", "is_chained"), [(0.03, True), (0.3, False)])
+def test_a_message_follows_behind_another_only_where_answers_are_quick(
+    key: ApiKey, fussy: Callable[..., FussyServer], seconds: float, is_chained: bool
+) -> None:
+    server = fussy(connections_used=1, seconds=seconds)
+    accept_batch(key=key, recipients=MANY[:8])
+    deliver_due()
+    assert sorted(server.recipients) == sorted(MANY[:8])
+    assert bool(server.chained) == is_chained
+
+
+def test_a_route_that_changes_under_way_loses_and_doubles_nothing(
+    key: ApiKey, fussy: Callable[..., FussyServer], deliverer: Deliverer
+) -> None:
+    before = fussy(connections_used=2, seconds=0.05)
+    accept_batch(key=key, recipients=MANY[:30])
+    wait_for(lambda: before.recipients)
+    after = fussy(connections_used=3)
+    accept_batch(key=key, recipients=MANY[30:])
+    wait_for(is_all_sent)
+    assert sorted(before.recipients + after.recipients) == sorted(MANY)
+    assert after.recipients
+
+
+def test_a_defect_in_writing_a_mail_is_the_answer_to_that_mail_alone(
+    key: ApiKey, sink: Sink, deliverer: Deliverer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken_for_ann(outgoing: Outgoing) -> bytes:
+        if outgoing.recipient == ANN:
+            raise TypeError("a defect")
+        return content_of(outgoing)
+
+    monkeypatch.setattr(smtp_lanes, "content_of", broken_for_ann)
+    accept_batch(key=key, recipients=[ANN, BOB])
+    wait_for(lambda: Message.objects.get(recipient=ANN).status == Status.DEFERRED)
+    wait_for(lambda: Message.objects.get(recipient=BOB).status == Status.SENT)
+    assert "a defect" in Message.objects.get(recipient=ANN).reason
+
+
+def test_a_defect_after_the_handoff_is_held_where_the_key_asks_for_it(
+    key: ApiKey, sink: Sink, deliverer: Deliverer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hear = Transaction.hear
+
+    def broken_at_the_end(self: Transaction, reply: Any) -> Any:
+        if self.awaits_acceptance and b"RCPT TO:<ann" in b"".join(self._commands.values()):
+            raise ZeroDivisionError("a defect")
+        return hear(self, reply)
+
+    monkeypatch.setattr(Transaction, "hear", broken_at_the_end)
+    SendingProfile.objects.update(ambiguity_policy="hold")
+    accept_batch(key=key, recipients=[ANN, BOB])
+    wait_for(lambda: Message.objects.get(recipient=ANN).status == Status.UNKNOWN)
+    wait_for(lambda: Message.objects.get(recipient=BOB).status == Status.SENT)
