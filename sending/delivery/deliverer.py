@@ -63,7 +63,7 @@ class Deliverer:
         self._run.wait(pacing.pause_seconds(settings.SWEEP_SECONDS))
 
     def _guarded(self, step: Callable[[], None]) -> bool:
-        """Run one step; when it fails, wait a moment instead and return False.
+        """Run one step; when it fails, let time pass and return False.
 
         The run keeps what it holds, so that the next call goes on where this one was.
         """
@@ -77,11 +77,15 @@ class Deliverer:
             log.exception("Delivery failed; trying again")
         else:
             return True
-        if self._stopping.is_set():
-            time.sleep(PAUSE_SECONDS)
-        else:
-            self._stopping.wait(PAUSE_SECONDS)
+        self._pause()
         return False
+
+    def _pause(self) -> None:
+        try:
+            self._run.rest(PAUSE_SECONDS)
+        except Exception:
+            log.exception("The open connections cannot be seen to")
+            time.sleep(PAUSE_SECONDS)
 
 
 _deliverer: Deliverer | None = None

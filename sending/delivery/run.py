@@ -49,6 +49,7 @@ class Run:
         self._held: dict[Claim, Parcel] = {}
         self._handed_off: set[Claim] = set()
         self._unstarted: list[Parcel] = []
+        self._shut_out: list[tuple[Result, list[Parcel]]] = []
         self._open_claims: set[int] = set()
         self._extended_at = time.monotonic()
         self._looked_at = time.monotonic()
@@ -85,6 +86,15 @@ class Run:
         while not self._is_more_due and (left := until - time.monotonic()) > 0:
             self._turn(min(left, TURN_SECONDS))
 
+    def rest(self, seconds: float) -> None:
+        """See to the open connections for a while without the database.
+
+        What the servers answer meanwhile is known when the next leases are looked at.
+        """
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._move(min(left, TURN_SECONDS))
+
     def wind_down(self) -> None:
         """Give back what no connection has begun with, finish the rest, close the connections.
 
@@ -101,6 +111,7 @@ class Run:
             self._flush()
         for lanes in self._all_lanes():
             lanes.close()
+        self._loop.turn(0)  # connections that came too late take their leave
         self._lanes.clear()
         self._retired.clear()
         self._loop.close()
@@ -214,7 +225,11 @@ class Run:
         return lanes
 
     def _turn(self, seconds: float) -> None:
-        """Wait for the lanes and let them move."""
+        """Wait for the lanes, let them move, and keep hold of what waits."""
+        self._move(seconds)
+        self._extend_leases()
+
+    def _move(self, seconds: float) -> None:
         self._loop.turn(seconds)
         now = time.monotonic()
         if now - self._looked_at >= TURN_SECONDS:
@@ -222,7 +237,6 @@ class Run:
             for lanes in self._all_lanes():
                 lanes.look_at_clock()
             self._retired = [lanes for lanes in self._retired if not lanes.is_finished()]
-            self._extend_leases()
 
     def _flush(self) -> int:
         """Write what is to be written; what raises stays, to be written at the next call.
@@ -232,6 +246,7 @@ class Run:
         if self._desk.requests:
             self._answer_requests()
         finished = self._record_results()
+        self._record_shut_out()
         if self._unstarted:
             ledger.release([parcel.claim for parcel in self._unstarted])
             self._forget(self._unstarted)
@@ -261,16 +276,20 @@ class Run:
             self._is_more_due |= results.record(finished)
             self._desk.results = []
             self._forget(result.parcel for result in finished)
-            self._clear_lanes_without_connection(finished)
+            self._shut_out += [
+                (result, result.parcel.lanes.take_back())
+                for result in finished
+                if results.is_without_connection(result)
+            ]
         return len(finished)
 
-    def _clear_lanes_without_connection(self, finished: Sequence[Result]) -> None:
+    def _record_shut_out(self) -> None:
         """Defer what waits for a route that cannot be reached, so that it holds up no other."""
-        for result in finished:
-            if results.is_without_connection(result):
-                waiting = result.parcel.lanes.take_back()
-                self._is_more_due |= results.record_waiting(waiting, failed=result)
-                self._forget(waiting)
+        while self._shut_out:
+            failed, waiting = self._shut_out[-1]
+            self._is_more_due |= results.record_waiting(waiting, failed=failed)
+            self._forget(waiting)
+            self._shut_out.pop()
 
     def _extend_leases(self) -> None:
         """Keep hold of what waits for a free connection, thrice in the life of a lease."""

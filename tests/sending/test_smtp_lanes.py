@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.test import override_settings
 
 from apikeys.models import ApiKey
+from sending import ledger
 from sending.commands import accept_batch
-from sending.delivery import Deliverer, deliver_due, smtp_lanes
+from sending.delivery import Deliverer, deliver_due, run, smtp_lanes
 from sending.models import Attempt, Message, Route, SendingProfile, Status
 from sending.outgoing import Outgoing
 from sending.transports.smtp import Transaction, content_of
 from tests.factories.sending import SendingProfileFactory
 from tests.sending.fussy import FussyServer
-from tests.sink import Sink
+from tests.sink import Sink, free_port
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
 
@@ -144,3 +146,36 @@ def test_a_defect_after_the_handoff_is_held_where_the_key_asks_for_it(
     accept_batch(key=key, recipients=[ANN, BOB])
     wait_for(lambda: Message.objects.get(recipient=ANN).status == Status.UNKNOWN)
     wait_for(lambda: Message.objects.get(recipient=BOB).status == Status.SENT)
+
+
+def test_what_waits_for_a_dead_route_is_deferred_though_the_database_was_away(
+    key: ApiKey, deliverer: Deliverer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = ledger.record
+    failures: list[int] = []
+
+    def once_away(outcomes: Any) -> None:
+        if outcomes and not failures and all(one.attempt is None for one in outcomes):
+            failures.append(1)
+            raise OperationalError("away")
+        record(outcomes)
+
+    monkeypatch.setattr(ledger, "record", once_away)
+    Route.objects.update(port=free_port(), connections=1)
+    accept_batch(key=key, recipients=MANY[:5])
+    wait_for(lambda: Message.objects.filter(status=Status.DEFERRED).count() == 5)
+    assert failures
+
+
+def test_servers_are_listened_to_while_the_database_is_away(
+    key: ApiKey, sink: Sink, deliverer: Deliverer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> int:
+        raise OperationalError("away")
+
+    sink.delay_seconds = 1
+    accept_batch(key=key, recipients=[ANN])
+    wait_for(lambda: Message.objects.filter(handed_off_at__isnull=False).exists())
+    monkeypatch.setattr(run, "SWEEP_LEASES_SECONDS", 0)
+    monkeypatch.setattr(ledger, "reap", away)
+    wait_for(is_all_sent)
