@@ -17,7 +17,7 @@ from sending.delivery.lanes import ThreadLanes
 from sending.delivery.loop import Loop
 from sending.delivery.parcels import Desk, Lanes, Parcel, Result, Stopwatch
 from sending.delivery.smtp_lanes import SmtpLanes
-from sending.models import Message, Priority, Route, Status
+from sending.models import AmbiguityPolicy, Message, Priority, Route, Status
 
 CLAIM_SIZE = 200
 # A route that is slower than the queue holds no more than about this many messages of a priority;
@@ -263,7 +263,9 @@ class Run:
             seconds=2 * max(request.parcel.route.data_timeout_seconds for request in requests)
         )
         granted = ledger.begin_handoff(
-            [request.parcel.claim for request in requests], patience=patience
+            [request.parcel.claim for request in requests],
+            patience=patience,
+            must_last=any(one.parcel.policy == AmbiguityPolicy.HOLD for one in requests),
         )
         self._handed_off |= granted
         self._desk.requests = []

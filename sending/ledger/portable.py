@@ -63,8 +63,13 @@ def claim_due(
 
 
 @transaction.atomic
-def begin_handoff(held: Sequence[tuple[UUID, int]], *, lease: timedelta) -> list[tuple[UUID, int]]:
-    """Mark the hand-off of what is still held, and return that."""
+def begin_handoff(
+    held: Sequence[tuple[UUID, int]],
+    *,
+    lease: timedelta,
+    must_last: bool,
+) -> list[tuple[UUID, int]]:
+    """Mark the hand-off of what is still held, and return that; it always lasts here."""
     granted = list(
         Message.objects.select_for_update()
         .filter(held_by(held), status=Status.SENDING, lease_until__gt=Now())

@@ -58,12 +58,17 @@ SELECT {columns} FROM claimed ORDER BY priority, id
 """
 
 # The ids come as a list of their own, which alone tells the planner that they are few. The order
-# keeps two workers from waiting for each other's rows. The commit does not wait for the disk: the
+# keeps two workers from waiting for each other's rows. The commit need not wait for the disk: the
 # marker has to survive the death of this worker, and it does; should the database itself fail,
-# this worker still knows.
+# this worker still knows. Should both, the message is sent again, as the policy allows; where it
+# forbids that, the marker must last. The setting ends with the transaction of this statement.
 HANDOFF = """
 WITH quick AS MATERIALIZED (
-    SELECT set_config('synchronous_commit', 'off', true) AS commit
+    SELECT set_config(
+        'synchronous_commit',
+        CASE WHEN %s::boolean THEN current_setting('synchronous_commit') ELSE 'off' END,
+        true
+    )
 ), held AS (
     SELECT message.id FROM quick, sending_message AS message
     JOIN unnest(%s::uuid[], %s::bigint[]) AS mine (id, claim)
@@ -152,11 +157,13 @@ def _parse_attribs(text: str) -> dict[str, Any]:
     return parsed
 
 
-def begin_handoff(held: Sequence[tuple[UUID, int]], *, lease: timedelta) -> list[tuple[UUID, int]]:
+def begin_handoff(
+    held: Sequence[tuple[UUID, int]], *, lease: timedelta, must_last: bool
+) -> list[tuple[UUID, int]]:
     """Mark the hand-off of what is still held, and return that."""
     ids = _list(message_id for message_id, _ in held)
     claims = _list(claim for _, claim in held)
-    granted = _execute(HANDOFF, [ids, claims, ids, lease.total_seconds(), ids])
+    granted = _execute(HANDOFF, [must_last, ids, claims, ids, lease.total_seconds(), ids])
     return [(message_id, claim) for message_id, claim in granted]
 
 

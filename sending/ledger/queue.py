@@ -54,15 +54,20 @@ def claim(
     return claimed
 
 
-def begin_handoff(held: Held, *, patience: timedelta) -> set[tuple[UUID, int]]:
+def begin_handoff(
+    held: Held, *, patience: timedelta, must_last: bool = False
+) -> set[tuple[UUID, int]]:
     """Mark that the bodies of these (id, claim) go out now; return those that may.
 
     One that is missing from the answer belongs to somebody else by now. The lease is extended
     to the `patience` of the transport, so that nobody else acts before the answer can be there.
+    `must_last`: the marks outlive even a power cut; it costs a write to the disk.
     """
     if not held:
         return set()
-    return set(_engine().begin_handoff(held, lease=patience + AFTER_HANDOFF_GRACE))
+    return set(
+        _engine().begin_handoff(held, lease=patience + AFTER_HANDOFF_GRACE, must_last=must_last)
+    )
 
 
 def extend_leases(held: Held) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -233,6 +234,25 @@ def test_the_handoff_is_granted_to_the_holder_of_the_lease_only() -> None:
     Message.objects.update(lease_until=Now() + timedelta(seconds=30))
     assert ledger.begin_handoff(held, patience=PATIENCE) == set(held)
     assert Message.objects.filter(handed_off_at__isnull=False).count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite always waits for the disk")
+def test_the_handoff_lasts_where_it_must_and_changes_no_later_commit() -> None:
+    def ask(question: str) -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute(question)
+            return cursor.fetchone()[0]
+
+    accepted()
+    (message,) = ledger.claim(limit=1)
+    held = [(message.id, message.claim or 0)]
+    ledger.begin_handoff(held, patience=PATIENCE)
+    assert ask("SHOW synchronous_commit") == "on"
+    before = ask("SELECT pg_current_wal_insert_lsn()")
+    ledger.begin_handoff(held, patience=PATIENCE, must_last=True)
+    assert ask(f"SELECT pg_current_wal_flush_lsn() > '{before}'")
+    assert ask("SHOW synchronous_commit") == "on"
 
 
 def test_a_silent_worker_before_the_handoff_only_costs_time() -> None:

@@ -148,6 +148,24 @@ def test_a_defect_after_the_handoff_is_held_where_the_key_asks_for_it(
     wait_for(lambda: Message.objects.get(recipient=BOB).status == Status.SENT)
 
 
+@pytest.mark.parametrize("policy", ["retry", "hold"])
+def test_the_handoff_outlives_a_power_cut_where_a_second_copy_is_forbidden(
+    key: ApiKey, sink: Sink, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    begin = ledger.begin_handoff
+    asked: list[bool] = []
+
+    def noted(*args: Any, must_last: bool, **kwargs: Any) -> Any:
+        asked.append(must_last)
+        return begin(*args, must_last=must_last, **kwargs)
+
+    monkeypatch.setattr(ledger, "begin_handoff", noted)
+    SendingProfile.objects.update(ambiguity_policy=policy)
+    accept_batch(key=key, recipients=[ANN])
+    deliver_due()
+    assert asked == [policy == "hold"]
+
+
 def test_what_waits_for_a_dead_route_is_deferred_though_the_database_was_away(
     key: ApiKey, deliverer: Deliverer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
