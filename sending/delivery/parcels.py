@@ -52,11 +52,12 @@ class Parcel:
         return self.lanes.route
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Result:
     """What a lane came back with: `answer` is an acceptance, or why there is none.
 
-    `is_handed_off`: the body may have gone out.
+    `is_handed_off`: the body may have gone out. `is_recorded`: the ledger has it already, though
+    what follows from it may be still to do.
     """
 
     parcel: Parcel
@@ -64,6 +65,7 @@ class Result:
     duration_ms: int
     is_handed_off: bool
     answer: Receipt | TransportError | LeaseLost | Exception
+    is_recorded: bool = False
 
 
 class HandoffRequest(Protocol):

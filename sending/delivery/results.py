@@ -27,6 +27,7 @@ from sending.errors import (
 )
 from sending.ledger import AttemptFacts, Outcome
 from sending.models import AMBIGUOUS, AmbiguityPolicy, Message, Status, Suppression
+from sending.outgoing import Outgoing
 from sending.replies import Kind, Verdict, classify, retry_delay_seconds
 from sending.transports import Receipt
 
@@ -52,7 +53,16 @@ def record(results: Sequence[Result]) -> bool:
         for result in results
         if (outcome := outcome_of(result, elsewhere=lesson.elsewhere)) is not None
     ]
-    outcomes = [outcome for _, outcome in found]
+    _write([outcome for result, outcome in found if not result.is_recorded])
+    for result in results:
+        result.is_recorded = True
+    for result in results:
+        _suppress_if_dead(result)
+    limits.heed([(result.parcel.outgoing.recipient, one.attempt) for result, one in found])
+    return bool(lesson.elsewhere) or lesson.is_route_resumed
+
+
+def _write(outcomes: Sequence[Outcome]) -> None:
     try:
         ledger.record(outcomes)
     except DATABASE_AWAY:
@@ -61,10 +71,6 @@ def record(results: Sequence[Result]) -> bool:
         log.exception("The ledger refused %s results; recording them one by one", len(outcomes))
         for outcome in outcomes:
             _record_alone(outcome)
-    for result in results:
-        _suppress_if_dead(result)
-    limits.heed([(result.parcel.outgoing.recipient, one.attempt) for result, one in found])
-    return bool(lesson.elsewhere) or lesson.is_route_resumed
 
 
 def _record_alone(outcome: Outcome) -> None:
@@ -135,10 +141,22 @@ def outcome_of(result: Result, *, elsewhere: Collection[UUID] = ()) -> Outcome |
 
 
 def _suppress_if_dead(result: Result) -> None:
-    """Suppress the address if what the next hop said, now or with what it said before, ends it."""
-    error, outgoing = result.answer, result.parcel.outgoing
+    """Suppress the address if what the next hop said, now or with what it said before, ends it.
+
+    A defect in that must not have the results come back for ever.
+    """
+    error = result.answer
     if not isinstance(error, TransportError) or not _is_about_address(error):
         return
+    try:
+        _weigh(result.parcel.outgoing, error)
+    except DATABASE_AWAY:
+        raise
+    except Exception:
+        log.exception("The bounce of %s was not counted", result.parcel.outgoing.id)
+
+
+def _weigh(outgoing: Outgoing, error: TransportError) -> None:
     verdict, now = classify(error.reply, phase=error.phase), timezone.now()
     if bounces.is_dead(outgoing.recipient, verdict=verdict, now=now):
         suppressions.suppress(
