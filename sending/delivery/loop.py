@@ -34,7 +34,8 @@ class Loop:
     """
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+        # Not epoll: it would go on telling of a closed socket that a forked child has a copy of.
+        self._selector = selectors.PollSelector()
         self._posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._bell, self._ringer = socket.socketpair()
         self._bell.setblocking(False)

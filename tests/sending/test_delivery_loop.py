@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import time
 
 import pytest
 
@@ -42,3 +44,18 @@ def test_a_call_that_comes_too_late_does_no_harm() -> None:
     loop = Loop()
     loop.close()
     loop.post(pytest.fail)
+
+
+def test_a_socket_that_a_forked_child_still_holds_does_not_keep_the_loop_awake() -> None:
+    loop = Loop()
+    ours, theirs = socket.socketpair()
+    loop.watch(ours, lambda *_: None, is_writing=False)
+    of_the_child = os.dup(ours.fileno())
+    theirs.close()
+    ours.close()
+    loop.forget(ours)
+    began = time.monotonic()
+    assert not loop.turn(0.2)
+    assert time.monotonic() - began >= 0.2
+    os.close(of_the_child)
+    loop.close()
