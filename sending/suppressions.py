@@ -38,6 +38,11 @@ class Verdict:
         return f"{self.reason.value}: {self.address} {tell}{by}"
 
 
+def key_of(recipient: str) -> str:
+    """Return the key of an address in the form in which messages keep it."""
+    return recipient.casefold()
+
+
 def decide(addresses: Collection[str]) -> dict[str, Verdict]:
     """Return a verdict for each of the case-folded `addresses` that is blocked, in one query."""
     domains = {address: "@" + address.rpartition("@")[2] for address in addresses}

@@ -9,7 +9,6 @@ from typing import Any
 from django.conf import settings
 
 from sending import return_path
-from sending.addresses import parse_address
 from sending.dkim import DkimKey, load_private_key
 from sending.errors import RenderingError
 from sending.models import Message, SenderDomain, Stream, TemplateVersion
@@ -54,12 +53,11 @@ def assemble(message: Message, *, domain: SenderDomain | None) -> Outgoing:
         values |= additions.values
         headers += additions.headers
     subject = compile_subject(message.subject or compiled.subject)
-    recipient = parse_address(message.recipient)
     return Outgoing(
         id=message.id,
         claim=message.claim or 0,
         envelope_sender=_envelope_sender(message, domain),
-        recipient=recipient.address,
+        recipient=message.recipient,
         sender=Mailbox(message.sender_address, message.sender_name),
         reply_to=Mailbox(message.reply_to) if message.reply_to else None,
         subject=subject.render(values),

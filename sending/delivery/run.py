@@ -11,7 +11,6 @@ from uuid import UUID
 from django.conf import settings
 
 from sending import ledger, pacing, suppressions
-from sending.addresses import parse_address
 from sending.delivery import dispatch, results
 from sending.delivery.lanes import ThreadLanes
 from sending.delivery.loop import Loop
@@ -19,7 +18,7 @@ from sending.delivery.parcels import Desk, Lanes, Parcel, Result, Stopwatch
 from sending.delivery.smtp_lanes import SmtpLanes
 from sending.models import AmbiguityPolicy, Message, Priority, Route, Status
 
-CLAIM_SIZE = 200
+CLAIM_SIZE = 400
 # A route that is slower than the queue holds no more than about this many messages of a priority;
 # what else is due for its keys stays in the queue, and the messages of other routes go on.
 CROWD = {Priority.BATCH: CLAIM_SIZE // 2, Priority.SINGLE: 2 * CLAIM_SIZE}
@@ -186,7 +185,7 @@ class Run:
 
     def _screen(self, claimed: Sequence[Message]) -> list[Message]:
         """Return the messages that may go; record the others as suppressed."""
-        keys = {message.id: parse_address(message.recipient).suppression_key for message in claimed}
+        keys = {message.id: suppressions.key_of(message.recipient) for message in claimed}
         verdicts = suppressions.decide(set(keys.values()))
         ledger.record(
             [

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import psycopg
 from django.db import connection
+from django.db.models import DateTimeField
 
 from sending.ledger.facts import MAY_BECOME_SENT, AttemptFacts, Outcome
 from sending.ledger.rows import DETAIL_LENGTH, REASON_LENGTH, storable
@@ -130,7 +131,12 @@ INSERT INTO sending_event
 SELECT id, status, before, status, statement_timestamp(), number, detail FROM moved
 """
 
-COLUMNS = [field.attname for field in Message._meta.concrete_fields]
+# What a delivery reads; the times, which take long to read, are left for whoever asks for them.
+COLUMNS = [
+    field.attname
+    for field in Message._meta.concrete_fields
+    if not isinstance(field, DateTimeField) or field.name == "accepted_at"
+]
 SETTLES_UNKNOWN = sorted(TRANSITIONS[Status.UNKNOWN] & TRANSITIONS[Status.SENDING])
 SETTLED_BY_ACCEPTANCE = sorted(MAY_BECOME_SENT)
 
@@ -180,7 +186,7 @@ def record(outcomes: Sequence[Outcome]) -> None:
 def _outcome_row(row: Outcome) -> dict[str, Any]:
     reason = storable(row.reason)
     return {
-        "id": str(row.message_id),
+        "id": row.message_id.hex,
         "claim": row.claim,
         "number": row.attempt_number,
         "status": str(row.status),
@@ -208,7 +214,7 @@ def _attempt_row(facts: AttemptFacts) -> dict[str, Any]:
 
 def _list(items: Iterable[object]) -> str:
     """Write an array as PostgreSQL reads it; psycopg needs longer."""
-    return "{" + ",".join(map(str, items)) + "}"
+    return "{" + ",".join([one.hex if isinstance(one, UUID) else str(one) for one in items]) + "}"
 
 
 def _execute(statement: str, parameters: list[Any]) -> list[tuple[Any, ...]]:

@@ -32,6 +32,7 @@ class Status(models.TextChoices):
 
 
 WAITING = (Status.QUEUED, Status.DEFERRED)
+USUAL = (Status.QUEUED, Status.SENDING, Status.SENT, Status.DELIVERED)
 
 
 class Priority(models.IntegerChoices):
@@ -138,8 +139,13 @@ class Message(models.Model):
             # sending.ledger.reap: the few that are held. On the id, not on lease_until, so that
             # marking the hand-off changes no index.
             models.Index(fields=["id"], name="message_held", condition=Q(status=Status.SENDING)),
-            # The message list of the dashboard: newest first, whole or of one status or key.
-            models.Index(fields=["status", "-id"], name="message_by_status"),
+            # The message list of the dashboard: newest first, whole or of one status or key. Nearly
+            # every message is sent or delivered: the list by its ids finds those as fast.
+            models.Index(
+                fields=["status", "-id"],
+                name="message_by_status",
+                condition=~Q(status__in=USUAL),
+            ),
             models.Index(fields=["api_key", "-id"], name="message_by_key"),
             # The dashboard's search, and everything that ever went to an address.
             models.Index(fields=["recipient", "-id"], name="message_by_recipient"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 
 from sending.errors import Reply
 from sending.transports.base import read_reply
@@ -33,12 +34,22 @@ class Channel:
         self.wire.never_wait()
         self.current: Transaction | None = None
         self.waits_for_leave = False
-        self.deadline = 0.0
+        self._moved_at = 0.0
         self.is_quick = False
         self._behind: Transaction | None = None
         self._out = memoryview(b"")
         self._out_before_end_of_body: int | None = None
         self._body_left_at = 0.0
+
+    @property
+    def deadline(self) -> float:
+        """When patience ends: counted from the last reply, or the begin of the last write."""
+        relay = self.session.relay
+        has_begun_body = self._out_before_end_of_body is not None or (
+            self.current is not None and self.current.awaits_acceptance
+        )
+        seconds = relay.data_timeout_seconds if has_begun_body else relay.command_timeout_seconds
+        return self._moved_at + seconds
 
     @property
     def is_idle(self) -> bool:
@@ -119,7 +130,7 @@ class Channel:
 
     def _write(self, octets: bytes) -> None:
         self._out = memoryview(octets) if not self._out else memoryview(bytes(self._out) + octets)
-        self._be_patient()
+        self._moved_at = time.monotonic()
         self._flush()
 
     def _flush(self) -> None:
@@ -139,15 +150,7 @@ class Channel:
             self._out_before_end_of_body = None
             self._body_left_at = time.monotonic()
             self._current().body_left()
-            self._be_patient()
-
-    def _be_patient(self) -> None:
-        relay = self.session.relay
-        has_begun_body = self._out_before_end_of_body is not None or (
-            self.current is not None and self.current.awaits_acceptance
-        )
-        seconds = relay.data_timeout_seconds if has_begun_body else relay.command_timeout_seconds
-        self.deadline = time.monotonic() + seconds
+            self._moved_at = time.monotonic()
 
     def _hear(self) -> Iterator[Transaction]:
         while self.current is not None and self.session.is_open:
@@ -158,7 +161,7 @@ class Channel:
                 return
             if received is None:
                 return
-            yield from self._hear_one(read_reply(*received))
+            yield from self._hear_one(_read_reply(received[0], tuple(received[1])))
 
     def _hear_one(self, reply: Reply) -> Iterator[Transaction]:
         transaction = self._current()
@@ -168,7 +171,7 @@ class Channel:
         if step is Step.NOTHING:
             yield from self._next()
             return
-        self._be_patient()
+        self._moved_at = time.monotonic()
         if step is Step.LEAVE:
             self.waits_for_leave = True
             yield transaction
@@ -179,9 +182,15 @@ class Channel:
         """Let the message behind follow the one that has its answer."""
         ended = self._current()
         self.current, self._behind = self._behind, None
-        self._be_patient()
+        self._moved_at = time.monotonic()
         self.session.note_message()
         yield ended
         if not ended.is_session_good and self.session.is_open:
             self.session.drop()
             yield from self.lose(ConnectionLost("the connection was closed after the one before"))
+
+
+# A server says the same words for nearly every message; only its acceptance has a number in it.
+@lru_cache(maxsize=1024)
+def _read_reply(code: int, lines: tuple[str, ...]) -> Reply:
+    return read_reply(code, lines)

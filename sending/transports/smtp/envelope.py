@@ -48,14 +48,14 @@ def body_for_wire(content: bytes) -> bytes:
     Raises PermanentError for a bare CR or LF: some servers take one for a line end, and then a
     body could smuggle in a second message (CVE-2023-51764).
     """
-    line_ends = content.count(b"\r\n")
-    if content.count(b"\r") != line_ends or content.count(b"\n") != line_ends:
+    lines = content.count(b"\n")
+    if content.count(b"\r") != lines or content.count(b"\r\n") != lines:
         raise PermanentError(
             "The message has a line that does not end in CRLF, which no server may be sent.",
             phase=Phase.MAIL,
             reply=Reply(enhanced="5.6.0", text="bare CR or LF in the message"),
         )
-    stuffed = content.replace(b"\r\n.", b"\r\n..")
+    stuffed = content.replace(b"\n.", b"\n..")
     if content.startswith(b"."):
         stuffed = b"." + stuffed
     end = b".\r\n" if stuffed.endswith(b"\r\n") or not stuffed else b"\r\n.\r\n"
