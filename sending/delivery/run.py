@@ -25,6 +25,7 @@ CROWD = {Priority.BATCH: CLAIM_SIZE // 2, Priority.SINGLE: 2 * CLAIM_SIZE}
 CROWDED_SECONDS = 0.2
 TURN_SECONDS = 0.25
 SWEEP_LEASES_SECONDS = 5
+SUSPECT_SECONDS = 1
 
 Claim = tuple[UUID, int]
 
@@ -56,6 +57,8 @@ class Run:
         self._claimed_at = float("-inf")
         self._vain_seconds = 0.0
         self._is_more_due = True
+        self._has_suspects = False
+        self._is_suspect_held = False
         self._was_crowded = False
 
     def look_soon(self) -> None:
@@ -73,7 +76,7 @@ class Run:
             delivered += self._flush()
             self._sweep()
             self._take_more()
-            if not self._held and not self._is_more_due:
+            if not self._held and not self._is_more_due and not self._has_suspects:
                 break
             self._turn(TURN_SECONDS if self._held else 0)
         return delivered
@@ -130,23 +133,52 @@ class Run:
             ledger.reap()
             ledger.expire()
             self._swept_at = time.monotonic()
+            self._has_suspects = ledger.has_suspects()
 
     def _take_more(self) -> None:
-        """Claim due messages and give each to a lane, or record why it cannot go.
+        """Claim what is due, unless the lanes have enough to do."""
+        if self._has_suspects and self._take_suspect():
+            return
+        crowded = self._crowded_keys()
+        if not self._is_time_to_claim(crowded):
+            return
+        began = time.monotonic()
+        claimed = self._take(limit=CLAIM_SIZE, passing_over=crowded)
+        self._claimed_at = time.monotonic()
+        self._vain_seconds = 0.0 if claimed else self._claimed_at - began
+        self._is_more_due = claimed == CLAIM_SIZE
+
+    def _take_suspect(self) -> bool:
+        """Claim one message that may have ended its workers; tell whether the others must wait.
+
+        It is held by itself, so that it takes no other with it if it ends this worker too. For
+        that nothing else is claimed for a moment after each sweep that found some; only for a
+        moment, since a server that hangs must not keep everything waiting.
+        """
+        is_moment = time.monotonic() - self._swept_at < SUSPECT_SECONDS
+        if self._held and (is_moment or self._is_suspect_held):
+            return is_moment
+        found = self._take(limit=1, suspects=True)
+        self._is_suspect_held = self._has_suspects = bool(found)
+        return self._has_suspects
+
+    def _take(
+        self,
+        *,
+        limit: int,
+        passing_over: dict[Priority, set[UUID]] | None = None,
+        suspects: bool = False,
+    ) -> int:
+        """Claim due messages and give each to a lane, or record why it cannot go; return how many.
 
         The claim stays open until that is done: should anything raise meanwhile, the next flush
         gives back what is in no lane.
         """
-        crowded = self._crowded_keys()
-        if not self._is_time_to_claim(crowded):
-            return
         claim = ledger.new_claim()
         self._open_claims.add(claim)
-        began = time.monotonic()
-        claimed = ledger.claim(limit=CLAIM_SIZE, claim=claim, passing_over=crowded)
-        self._claimed_at = time.monotonic()
-        self._vain_seconds = 0.0 if claimed else self._claimed_at - began
-        self._is_more_due = len(claimed) == CLAIM_SIZE
+        claimed = ledger.claim(
+            limit=limit, claim=claim, passing_over=passing_over, suspects=suspects
+        )
         if claimed:
             allowed = self._screen(claimed)
             stopwatch = Stopwatch(ledger.database_now())
@@ -158,6 +190,7 @@ class Run:
                     self._give_to_lane(*ready, stopwatch=stopwatch)
             ledger.record(refused)
         self._open_claims.discard(claim)
+        return len(claimed)
 
     def _crowded_keys(self) -> dict[Priority, set[UUID]]:
         """Return the keys of which enough is waiting for connections already."""
@@ -177,6 +210,8 @@ class Run:
         """
         if self._was_crowded and not crowded:
             self._is_more_due = True
+        self._has_suspects = False
+        self._is_suspect_held = False
         self._was_crowded = bool(crowded)
         passed = time.monotonic() - self._claimed_at
         if crowded:

@@ -27,7 +27,14 @@ from sending.ledger.moves import (
     report,
     requeue,
 )
-from sending.ledger.queue import begin_handoff, claim, extend_leases, new_claim, record
+from sending.ledger.queue import (
+    begin_handoff,
+    claim,
+    extend_leases,
+    has_suspects,
+    new_claim,
+    record,
+)
 from sending.ledger.rows import EVENT_FIELDS, MESSAGE_FIELDS, database_now
 
 __all__ = [
@@ -47,6 +54,7 @@ __all__ = [
     "database_now",
     "expire",
     "extend_leases",
+    "has_suspects",
     "hasten",
     "hasten_limited",
     "mark_delivered",

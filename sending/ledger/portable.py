@@ -26,21 +26,28 @@ from sending.ledger.rows import (
 )
 from sending.models import Message, Priority, Status
 from sending.models.event import TRANSITIONS
-from sending.models.message import WAITING
+from sending.models.message import SUSPECT_LAPSES, WAITING
 
 
 @transaction.atomic
 def claim_due(
-    *, limit: int, claim: int, lease: timedelta, passing_over: dict[Priority, set[UUID]]
+    *,
+    limit: int,
+    claim: int,
+    lease: timedelta,
+    passing_over: dict[Priority, set[UUID]],
+    suspects: bool,
 ) -> list[Message]:
     """Move up to `limit` due messages to ``sending`` and return them."""
     now = database_now()
     passed_over = Q(pk__in=[])
     for priority, keys in passing_over.items():
         passed_over |= Q(priority=priority, api_key_id__in=keys)
+    is_suspect = Q(lapse_count__gte=SUSPECT_LAPSES)
+    wanted = (is_suspect if suspects else ~is_suspect) & ~passed_over
     due = list(
         Message.objects.select_for_update()
-        .filter(~passed_over, status__in=WAITING, next_attempt_at__lte=Now(), expires_at__gt=Now())
+        .filter(wanted, status__in=WAITING, next_attempt_at__lte=Now(), expires_at__gt=Now())
         .order_by("priority", "next_attempt_at")
         .values_list("id", "status", "attempt_count")[:limit]
     )

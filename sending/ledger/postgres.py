@@ -21,14 +21,16 @@ from sending.ledger.facts import MAY_BECOME_SENT, AttemptFacts, Outcome
 from sending.ledger.rows import DETAIL_LENGTH, REASON_LENGTH, storable
 from sending.models import Message, Priority, Status
 from sending.models.event import TRANSITIONS
+from sending.models.message import SUSPECT_LAPSES
 
 # Those accepted one by one come before those of batches; of each, the keys in a list are passed
-# over. The limit is part of the text, for the planner has to know that it is small.
+# over. The limit is part of the text, for the planner has to know that it is small; so is the
+# condition on the lapses, which has an index of its own.
 CLAIM = """
 WITH one_by_one AS (
     SELECT id, status FROM sending_message
     WHERE status IN ('queued', 'deferred') AND priority = 0
-        AND api_key_id <> ALL(%s::uuid[])
+        AND api_key_id <> ALL(%s::uuid[]) AND {lapses}
         AND next_attempt_at <= statement_timestamp() AND expires_at > statement_timestamp()
     ORDER BY next_attempt_at
     LIMIT {limit}
@@ -36,7 +38,7 @@ WITH one_by_one AS (
 ), of_batches AS (
     SELECT id, status FROM sending_message
     WHERE status IN ('queued', 'deferred') AND priority = 1
-        AND api_key_id <> ALL(%s::uuid[])
+        AND api_key_id <> ALL(%s::uuid[]) AND {lapses}
         AND next_attempt_at <= statement_timestamp() AND expires_at > statement_timestamp()
     ORDER BY next_attempt_at
     LIMIT {limit}
@@ -142,10 +144,19 @@ SETTLED_BY_ACCEPTANCE = sorted(MAY_BECOME_SENT)
 
 
 def claim_due(
-    *, limit: int, claim: int, lease: timedelta, passing_over: dict[Priority, set[UUID]]
+    *,
+    limit: int,
+    claim: int,
+    lease: timedelta,
+    passing_over: dict[Priority, set[UUID]],
+    suspects: bool,
 ) -> list[Message]:
     """Move up to `limit` due messages to ``sending`` and return them."""
-    statement = CLAIM.format(limit=int(limit), columns=", ".join(COLUMNS))
+    statement = CLAIM.format(
+        limit=int(limit),
+        columns=", ".join(COLUMNS),
+        lapses=f"lapse_count {'>=' if suspects else '<'} {SUSPECT_LAPSES}",
+    )
     attribs_at = COLUMNS.index("attribs")
     messages = []
     passed_over = [_list(passing_over.get(priority, ())) for priority in Priority]

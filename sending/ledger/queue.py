@@ -11,10 +11,12 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models.functions import Now
 
 from sending.ledger import portable, postgres
 from sending.ledger.facts import Outcome, require_edge
 from sending.models import Message, Priority, Status
+from sending.models.message import SUSPECT_LAPSES, WAITING
 
 AFTER_HANDOFF_GRACE = timedelta(seconds=30)
 
@@ -40,18 +42,31 @@ def claim(
     limit: int,
     claim: int | None = None,
     passing_over: dict[Priority, set[UUID]] | None = None,
+    suspects: bool = False,
 ) -> list[Message]:
     """Take hold of up to `limit` due messages for `LEASE_SECONDS` and return them.
 
     No message is ever returned to two callers. `claim`, else a new number, is in each message;
     with the id it proves the hold. Those accepted one by one come before those of batches, then
     the oldest first. `passing_over`: keys whose messages of a priority are left alone.
+    `suspects`: take those, and only those, that were held by several workers as they ended.
     """
     number = new_claim() if claim is None else claim
     claimed: list[Message] = _engine().claim_due(
-        limit=limit, claim=number, lease=lease(), passing_over=passing_over or {}
+        limit=limit,
+        claim=number,
+        lease=lease(),
+        passing_over=passing_over or {},
+        suspects=suspects,
     )
     return claimed
+
+
+def has_suspects() -> bool:
+    """Tell whether a due message was held by several workers as they ended."""
+    return Message.objects.filter(
+        status__in=WAITING, lapse_count__gte=SUSPECT_LAPSES, next_attempt_at__lte=Now()
+    ).exists()
 
 
 def begin_handoff(

@@ -32,6 +32,8 @@ class Status(models.TextChoices):
 
 
 WAITING = (Status.QUEUED, Status.DEFERRED)
+# A message that was in the hands of so many workers when they ended is claimed by itself.
+SUSPECT_LAPSES = 2
 USUAL = (Status.QUEUED, Status.SENDING, Status.SENT, Status.DELIVERED)
 
 
@@ -135,6 +137,12 @@ class Message(models.Model):
                 fields=["priority", "next_attempt_at"],
                 name="message_due",
                 condition=Q(status__in=WAITING),
+            ),
+            # sending.ledger.claim: those that may have ended their workers.
+            models.Index(
+                fields=["priority", "next_attempt_at"],
+                name="message_suspect",
+                condition=Q(status__in=WAITING, lapse_count__gte=SUSPECT_LAPSES),
             ),
             # sending.ledger.reap: the few that are held. On the id, not on lease_until, so that
             # marking the hand-off changes no index.

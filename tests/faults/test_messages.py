@@ -15,9 +15,6 @@ def test_values_that_no_header_can_hold_end_at_once_and_alone(survive: Survive) 
     survive("header-corpus")
 
 
-@pytest.mark.xfail(
-    reason="What is claimed together with a poisonous message five times is put aside with it."
-)
 def test_a_message_that_kills_its_workers_is_put_aside_alone(survive: Survive) -> None:
     survive("poison")
 
