@@ -51,7 +51,7 @@ def record(results: Sequence[Result]) -> bool:
     found = [
         (result, outcome)
         for result in results
-        if (outcome := outcome_of(result, elsewhere=lesson.elsewhere)) is not None
+        if (outcome := _outcome_or_defect(result, elsewhere=lesson.elsewhere)) is not None
     ]
     _write([outcome for result, outcome in found if not result.is_recorded])
     for result in results:
@@ -117,6 +117,14 @@ def record_waiting(waiting: Sequence[Parcel], *, failed: Result) -> bool:
         ]
     )
     return bool(elsewhere)
+
+
+def _outcome_or_defect(result: Result, *, elsewhere: Collection[UUID]) -> Outcome | None:
+    """Return the outcome; a defect in finding it is that of the message, and of no other."""
+    try:
+        return outcome_of(result, elsewhere=elsewhere)
+    except Exception as error:
+        return outcome_of(replace(result, answer=error))
 
 
 def outcome_of(result: Result, *, elsewhere: Collection[UUID] = ()) -> Outcome | None:

@@ -343,6 +343,7 @@ class Run:
 def deliver_due() -> int:
     """Deliver everything that is due now and return how many tries had a result."""
     run = Run()
-    delivered = run.until_empty(stopping=threading.Event())
-    run.wind_down()
-    return delivered
+    try:
+        return run.until_empty(stopping=threading.Event())
+    finally:
+        run.wind_down()

@@ -13,7 +13,9 @@ from django.test import override_settings
 from apikeys.models import ApiKey
 from sending import suppressions
 from sending.commands import accept_batch, accept_message
-from sending.delivery import Deliverer
+from sending.delivery import Deliverer, deliver_due, results
+from sending.delivery.run import Run
+from sending.errors import PermanentError, TransportError
 from sending.models import Attempt, Message, Route, Status, Suppression
 from tests.factories.sending import SendingProfileFactory
 from tests.sink import Sink
@@ -78,3 +80,40 @@ def test_a_defect_in_counting_a_bounce_holds_up_no_later_result(
     accept_message(key=key, recipient=BOB)
     wait_for(lambda: Message.objects.get(recipient=BOB).status == Status.SENT)
     assert Attempt.objects.count() == 2
+
+
+def test_a_defect_in_judging_a_refusal_holds_up_no_other_result(
+    key: ApiKey, deliverer: Deliverer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = results._verdict
+
+    def broken_for_good(error: TransportError) -> Any:
+        if isinstance(error, PermanentError):
+            raise ZeroDivisionError("a defect")
+        return judge(error)
+
+    monkeypatch.setattr(results, "_verdict", broken_for_good)
+    accept_batch(key=key, recipients=[ANN, BOB])
+    wait_for(lambda: Message.objects.get(recipient=BOB).status == Status.SENT)
+    wait_for(lambda: Message.objects.get(recipient=ANN).status == Status.DEFERRED)
+
+
+def test_a_single_run_that_breaks_keeps_nothing_to_itself(
+    key: ApiKey, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give = Run._give_to_lane
+
+    def broken_for_bob(self: Run, draft: Any, route: Route, **kwargs: Any) -> None:
+        if draft.outgoing.recipient == BOB:
+            raise ZeroDivisionError("a defect")
+        give(self, draft, route, **kwargs)
+
+    monkeypatch.setattr(Run, "_give_to_lane", broken_for_bob)
+    accept_message(key=key, recipient=ANN)
+    accept_message(key=key, recipient=BOB)
+    with pytest.raises(ZeroDivisionError):
+        deliver_due()
+    assert set(Message.objects.values_list("status", flat=True)) == {Status.QUEUED}
+    monkeypatch.undo()
+    assert deliver_due() == 2
+    assert sorted(sink.recipients) == [ANN, BOB]
