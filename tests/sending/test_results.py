@@ -64,6 +64,7 @@ def test_a_try_is_written_once_though_the_database_went_away_behind_it(
     monkeypatch.setattr(suppressions, "suppress", once_away)
     accept_batch(key=key, recipients=[ANN, BOB])
     wait_for(Suppression.objects.exists)
+    wait_for(Message.objects.filter(recipient=BOB, status=Status.SENT).exists)
     assert failures
     assert Attempt.objects.count() == 2
 
