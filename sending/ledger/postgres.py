@@ -127,6 +127,7 @@ WITH outcome AS MATERIALIZED (
     SELECT id, number, route, started_at, duration_ms, phase, status, kind, reply_code,
         enhanced_status, reply_text, transport_id
     FROM outcome WHERE phase IS NOT NULL
+    ON CONFLICT (message_id, number, started_at) DO NOTHING
 )
 INSERT INTO sending_event
     (message_id, kind, status_before, status_after, occurred_at, attempt_number, detail)

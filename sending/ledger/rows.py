@@ -42,7 +42,12 @@ MESSAGE_FIELDS = (
     "next_attempt_at",
     "attempt_count",
 )
-FOREIGN_KEYS = {"api_key": "api_key_id", "template_version": "template_version_id"}
+FOREIGN_KEYS = {
+    "api_key": "api_key_id",
+    "template_version": "template_version_id",
+    "message": "message_id",
+    "route": "route_id",
+}
 MESSAGE_ATTRIBUTES = tuple(FOREIGN_KEYS.get(name, name) for name in MESSAGE_FIELDS)
 EVENT_FIELDS = (
     "message",
@@ -130,8 +135,12 @@ def append_fact(
 
 
 def insert_attempts(outcomes: Iterable[Outcome]) -> None:
-    """Insert the tries on the wire that the outcomes tell of."""
-    bulk.insert(Attempt, fields=ATTEMPT_FIELDS, rows=attempt_rows(outcomes))
+    """Insert the tries on the wire that the outcomes tell of, but for those that are known."""
+    names = [FOREIGN_KEYS.get(name, name) for name in ATTEMPT_FIELDS]
+    Attempt.objects.bulk_create(
+        [Attempt(**dict(zip(names, row, strict=True))) for row in attempt_rows(outcomes)],
+        ignore_conflicts=True,
+    )
 
 
 def storable(text: str) -> str:

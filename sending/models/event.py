@@ -41,9 +41,13 @@ class Attempt(models.Model):
     transport_id = models.CharField(max_length=255, blank=True)
 
     class Meta:
-        """The tries of one message, in order."""
+        """The tries of one message, in order; each is written down once, however often told."""
 
-        indexes = [models.Index(fields=["message", "number"], name="attempt_of_message")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["message", "number", "started_at"], name="attempt_is_written_once"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"Attempt {self.number}: {self.outcome}"

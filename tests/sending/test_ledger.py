@@ -471,3 +471,14 @@ def test_what_several_workers_ended_with_is_claimed_by_itself() -> None:
     assert [message.id for message in ledger.claim(limit=10)] == [innocent.id]
     assert [message.id for message in ledger.claim(limit=10, suspects=True)] == [suspect.id]
     assert not ledger.has_suspects()
+
+
+def test_an_outcome_that_is_told_twice_is_written_once() -> None:
+    accepted()
+    (message,) = ledger.claim(limit=1)
+    told = outcome(message, Status.SENT, attempt=facts())
+    ledger.record([told])
+    ledger.record([told])
+    assert message.attempts.count() == 1
+    assert history(message.id)[-1] == ("sending", "sent")
+    assert message.events.filter(kind="sent").count() == 1
