@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
+from datetime import datetime
 
 from tests.faults import provider, sink
 from tests.faults.disk import small_disk
@@ -305,11 +307,19 @@ def accept_under_wrong_clocks(scene: Scene) -> None:
 
 
 def look_at_the_clocks(scene: Scene) -> None:
-    """Make sure that the clocks were wrong indeed."""
+    """Make sure that the clocks were wrong indeed, and that no time in the ledger is."""
     settle(scene)
-    assert scene.stage.rows(
+    log = (scene.stage.directory / "work.log").read_text()
+    told = [
+        datetime.fromisoformat(one) for one in re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", log)
+    ]
+    now = datetime.now()  # noqa: DTZ005 - the log's own zone
+    errors = [(one - now).total_seconds() for one in told]
+    assert max(errors) > 3000, "no clock was ahead"
+    assert min(errors) < -3000, "no clock was behind"
+    assert not scene.stage.rows(
         "SELECT 1 FROM sending_attempt WHERE abs(extract(epoch FROM started_at - now())) > 3000"
-    ), "no clock was wrong"
+    )
 
 
 FAULTS = [

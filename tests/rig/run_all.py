@@ -10,6 +10,7 @@ from tests.rig.servers import postgres
 
 ONLY_ON_POSTGRES = "tests/flows/test_production.py"
 FAULTS = "tests/faults"
+FAULT_PROCESSES = 4  # their time is leases and pauses that pass, not work
 ON_POSTGRES = [
     "tests/apikeys",
     "tests/sending",
@@ -34,11 +35,11 @@ def main() -> int:
         if failed:
             return failed
         print("\n== With everything breaking", flush=True)
-        return _pytest([FAULTS, *arguments], {"TEST_DATABASE_URL": url})
+        return _pytest([FAULTS, *arguments], {"TEST_DATABASE_URL": url}, processes=FAULT_PROCESSES)
 
 
-def _pytest(arguments: list[str], environment: dict[str, str]) -> int:
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", *arguments]
+def _pytest(arguments: list[str], environment: dict[str, str], *, processes: int = 2) -> int:
+    command = [sys.executable, "-m", "pytest", "-q", "-n", str(processes), *arguments]
     return subprocess.run(command, env=os.environ | environment, check=False).returncode
 
 
