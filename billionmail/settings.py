@@ -233,6 +233,7 @@ SECURE_PROXY_SSL_HEADER = (
 )
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 SILENCED_SYSTEM_CHECKS = [
+    "security.W003",  # it looks for Django's own name; billionmail.middleware has it for people
     "security.W005",  # what sub-domains do is not ours to promise
     "security.W008",  # the TLS front redirects; the health checks of the host use plain HTTP
     "security.W021",  # as W005
