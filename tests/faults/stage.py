@@ -198,7 +198,14 @@ class Stage:
         if not self.postgres_is_ready():
             self.bring_back_postgres()
         self.ask_redis("FLUSHALL")
-        self.rows("TRUNCATE sending_message, sending_suppression CASCADE")
+        self.rows(
+            "TRUNCATE sending_message, sending_event, sending_attempt, sending_suppression,"
+            " sending_slowdown CASCADE"
+        )
+        self.rows(
+            "UPDATE sending_route SET down_until = NULL, down_reason = '',"
+            " paused_at = NULL, paused_until = NULL, paused_reason = ''"
+        )
         self.hop.end()
         self.hop.be()
         self.hop.forget()

@@ -10,7 +10,7 @@ from tests.rig.servers import postgres
 
 ONLY_ON_POSTGRES = "tests/flows/test_production.py"
 FAULTS = "tests/faults"
-FAULT_PROCESSES = 4  # their time is leases and pauses that pass, not work
+FAULT_PROCESSES = 3  # their time is leases and pauses that pass, not work
 ON_POSTGRES = [
     "tests/apikeys",
     "tests/sending",
