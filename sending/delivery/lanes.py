@@ -138,9 +138,12 @@ class ThreadLanes:
 
     def _ask(self, question: Question, asked: list[bool]) -> bool:
         """Ask the run, wait for its answer and remember it; called in the lane's thread."""
-        self._loop.post(functools.partial(self._desk.requests.append, question))
+        self._loop.post(functools.partial(self._put_question, question))
         asked.append(question.wait())
         return asked[-1]
+
+    def _put_question(self, question: Question) -> None:
+        self._desk.requests.append(question)
 
     def _bring(self, result: Result) -> None:
         self._outstanding -= 1
