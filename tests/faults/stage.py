@@ -101,7 +101,9 @@ class Stage:
         """Bring the next tries forward, and the end of leases whose hand-off is long over.
 
         Only waiting is cut short: a lease is left alone while its worker could still be at work.
+        Who asked for a slower pace is not heeded any longer.
         """
+        self.rows("DELETE FROM sending_slowdown")
         self.rows(
             "UPDATE sending_message SET next_attempt_at = now()"
             " WHERE status IN ('queued', 'deferred') AND next_attempt_at > now()"
