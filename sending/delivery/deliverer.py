@@ -83,7 +83,7 @@ class Deliverer:
     def _pause(self) -> None:
         try:
             self._run.rest(PAUSE_SECONDS)
-        except Exception:
+        except Exception:  # a pause must end in another try, not in the end of the thread
             log.exception("The open connections cannot be seen to")
             time.sleep(PAUSE_SECONDS)
 

@@ -93,5 +93,5 @@ class Loop:
 def _guarded(call: Callable[..., None], *arguments: bool) -> None:
     try:
         call(*arguments)
-    except Exception:
+    except Exception:  # a defect in one call must not keep the others of the turn from theirs
         log.exception("A call of the delivery loop failed")

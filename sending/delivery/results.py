@@ -123,7 +123,7 @@ def _outcome_or_defect(result: Result, *, elsewhere: Collection[UUID]) -> Outcom
     """Return the outcome; a defect in finding it is that of the message, and of no other."""
     try:
         return outcome_of(result, elsewhere=elsewhere)
-    except Exception as error:
+    except Exception as error:  # becomes the answer, and so the reason in the history
         return outcome_of(replace(result, answer=error))
 
 
@@ -160,7 +160,7 @@ def _suppress_if_dead(result: Result) -> None:
         _weigh(result.parcel.outgoing, error)
     except DATABASE_AWAY:
         raise
-    except Exception:
+    except Exception:  # the result is written; counting it again and again would hold up others
         log.exception("The bounce of %s was not counted", result.parcel.outgoing.id)
 
 

@@ -62,7 +62,7 @@ class Turns(Generic[T, R]):
     def _write_all(self, tickets: Sequence[_Ticket[T, R]]) -> None:
         try:
             results = self._write([ticket.item for ticket in tickets])
-        except Exception as error:
+        except Exception as error:  # raised again in the thread of each caller
             is_away = isinstance(error, (OperationalError, InterfaceError))
             if len(tickets) > 1 and not is_away:
                 # One of them cannot be stored; the others must not suffer for it.
