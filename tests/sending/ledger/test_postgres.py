@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -18,7 +19,7 @@ pytestmark = [
 def test_claim_and_hand_off_are_parsed_once_on_each_connection() -> None:
     for _ in range(2):
         ledger.claim(limit=1)
-        ledger.begin_handoff([(ledger.new_message_id(), 1)], patience=timedelta(seconds=1))
+        ledger.begin_handoff([(uuid4(), 1)], patience=timedelta(seconds=1))
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement ~ 'claim'")
         assert cursor.fetchone()[0] >= 2
