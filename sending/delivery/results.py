@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 # It says nothing against the results: InternalError is what a read-only database raises.
 DATABASE_AWAY = (OperationalError, InterfaceError, InternalError)
 MAX_DELAY_SECONDS = 6 * 60 * 60
+SOFT = Suppression.Reason.SOFT_BOUNCES
 
 
 def record(results: Sequence[Result]) -> bool:
@@ -169,7 +170,7 @@ def _weigh(outgoing: Outgoing, error: TransportError) -> None:
     if bounces.is_dead(outgoing.recipient, verdict=verdict, now=now):
         suppressions.suppress(
             parse_address(outgoing.recipient).suppression_key,
-            reason=Suppression.Reason.HARD_BOUNCE,
+            reason=SOFT if verdict.kind is Kind.SOFT else Suppression.Reason.HARD_BOUNCE,
             now=now,
             source=Message(pk=outgoing.id),
             note=str(error.reply),

@@ -36,6 +36,7 @@ from sending.ledger.queue import (
     record,
 )
 from sending.ledger.rows import EVENT_FIELDS, MESSAGE_FIELDS, database_now
+from sending.ledger.withdrawal import withdraw, withdraw_held
 
 __all__ = [
     "EVENT_FIELDS",
@@ -66,4 +67,6 @@ __all__ = [
     "report",
     "requeue",
     "take_in",
+    "withdraw",
+    "withdraw_held",
 ]

@@ -14,7 +14,7 @@ from sending.models.message import (
 )
 from sending.models.profile import AmbiguityPolicy, FallbackRoute, SendingProfile
 from sending.models.route import Route
-from sending.models.suppression import Suppression
+from sending.models.suppression import LiftedSuppression, Suppression
 from sending.models.template import Template, TemplateVersion
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "DailyCount",
     "Event",
     "FallbackRoute",
+    "LiftedSuppression",
     "Limit",
     "Message",
     "Priority",

@@ -58,8 +58,12 @@ class Attempt(models.Model):
 TRANSITIONS: dict[str, frozenset[str]] = {
     "": frozenset({Status.QUEUED, Status.SUPPRESSED}),
     # To sent: the answer of a worker that was given up came after all.
-    Status.QUEUED: frozenset({Status.SENDING, Status.SENT, Status.CANCELED, Status.EXPIRED}),
-    Status.DEFERRED: frozenset({Status.SENDING, Status.SENT, Status.CANCELED, Status.EXPIRED}),
+    Status.QUEUED: frozenset(
+        {Status.SENDING, Status.SENT, Status.CANCELED, Status.EXPIRED, Status.SUPPRESSED}
+    ),
+    Status.DEFERRED: frozenset(
+        {Status.SENDING, Status.SENT, Status.CANCELED, Status.EXPIRED, Status.SUPPRESSED}
+    ),
     Status.SENDING: frozenset(
         {
             Status.SENT,
@@ -83,7 +87,8 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     Status.REJECTED: frozenset({Status.QUEUED}),
     Status.EXPIRED: frozenset({Status.QUEUED}),
     Status.COMPLAINED: frozenset(),
-    Status.SUPPRESSED: frozenset(),
+    # It had left before the order came, as its late answer says.
+    Status.SUPPRESSED: frozenset({Status.SENT}),
     Status.CANCELED: frozenset(),
 }
 
