@@ -76,6 +76,9 @@ INSTALLED_APPS = [
     "stats",
 ]
 
+# A domain whose mail reaches this installation: an address there unsubscribes too (RFC 2369).
+UNSUBSCRIBE_MAILTO_DOMAIN = env.str("UNSUBSCRIBE_MAILTO_DOMAIN", default="")
+
 # What is added to every mail on its way out, in this order.
 MESSAGE_STEPS = ["unsubscribe.headers.add_list_unsubscribe"]
 
@@ -245,6 +248,8 @@ SILENCED_SYSTEM_CHECKS = [
 # --- Language, time, files ----------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
+# Of the pages that recipients see; the dashboard is in English.
+LANGUAGES = [("en", "English"), ("zh-hans", "Chinese")]
 TIME_ZONE = env.str("DASHBOARD_TIME_ZONE", default="UTC")
 USE_I18N = True
 USE_TZ = True

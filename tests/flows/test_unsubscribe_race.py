@@ -96,7 +96,7 @@ def test_no_copy_leaves_after_an_unsubscribe_while_eight_workers_send_a_batch(
             left = copy.handed_off_at is not None and copy.status == Status.SENT
             assert copy.status == (Status.SENT if left else Status.SUPPRESSED)
             assert not left or copy.handed_off_at < at, f"{copy.recipient} left after the no"
-    left = Message.objects.filter(status=Status.SENT)
-    assert sorted(sink.recipients) == sorted(left.values_list("recipient", flat=True))
+    sent = Message.objects.filter(status=Status.SENT)
+    assert sorted(sink.recipients) == sorted(sent.values_list("recipient", flat=True))
     stopped_in_a_lane = Event.objects.filter(status_before="sending", status_after="suppressed")
     assert stopped_in_a_lane.exists()
