@@ -9,6 +9,8 @@ SendingError                    code 1005, HTTP 422: the caller's request cannot
 ├── IdempotencyKeyInvalid       1005, HTTP 400: not 1 to 255 printable characters
 ├── IdempotencyKeyReused        1005: another request was accepted under the same key
 ├── RequestInProgress           1005, HTTP 409: the same key is being worked on at this moment
+├── InvalidSuppression          1005: what is to be suppressed, lifted or checked cannot be read
+├── NotSuppressed               1005, HTTP 404: there is nothing to lift
 ├── TooManyRules                1005: so many broad suppressions would slow down every request
 ├── NotConfigured               1005, HTTP 503: no route, no public URL: the operator has to act
 └── RenderingError              1005: a template that cannot become a mail
@@ -97,6 +99,19 @@ class RequestInProgress(SendingError):
             "Sending failed: a request with this Idempotency-Key is in progress. "
             "Repeat it after a second to get its answer."
         )
+
+
+class InvalidSuppression(SendingError):
+    """What is to be suppressed, lifted or checked cannot be read; the text says why."""
+
+
+class NotSuppressed(SendingError):
+    """There is no suppression of this address."""
+
+    http_status = 404
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"{address[:320]} is not suppressed; there is nothing to lift.")
 
 
 class TooManyRules(SendingError):
