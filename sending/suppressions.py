@@ -136,7 +136,9 @@ def suppress(
 
 def suppress_many(orders: Iterable[NewOrder], *, now: datetime) -> int:
     """Give many orders, all or none; return how many are new. As `suppress`."""
-    wanted = {(order.address, order.reason): order for order in orders}
+    wanted: dict[OrderKey, NewOrder] = {}
+    for order in orders:
+        wanted.setdefault((order.address, order.reason), order)
     if not wanted:
         return 0
     with transaction.atomic():

@@ -104,6 +104,7 @@ class SendingProfileForm(forms.ModelForm):
             "reply_to",
             "stream",
             "has_unsubscribe_link",
+            "heeds_unsubscribes",
             "is_strict",
             "sender_domains",
             "extra_senders",
@@ -173,6 +174,7 @@ class SendingProfileInline(StackedInline):
                     ("sender_address", "sender_name"),
                     ("reply_to", "stream"),
                     ("has_unsubscribe_link", "is_strict"),
+                    "heeds_unsubscribes",
                 )
             },
         ),

@@ -25,6 +25,7 @@ from sending.suppressions import NewOrder, read_rule
 MAX_AT_ONCE = 1000
 MAX_ERRORS = 100
 MAX_LISTED = 1000
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 # What the recipient said is taken back only with a reason.
 ASKED_FOR = frozenset({Suppression.Reason.UNSUBSCRIBED, Suppression.Reason.COMPLAINT})
 COLUMNS = ("address", "reason", "note", "expires_at")
@@ -188,20 +189,16 @@ def import_suppressions(
     report = ImportReport()
     rows = _rows(lines, report, by=by)
     while chunk := list(islice(rows, MAX_AT_ONCE)):
-        distinct = {(order.address, order.reason): order for order in chunk}
-        new = (
-            len(distinct) - _count_standing(distinct)
-            if is_dry_run
-            else suppressions.suppress_many(distinct.values(), now=now)
-        )
+        new = _count_new(chunk) if is_dry_run else suppressions.suppress_many(chunk, now=now)
         report.new += new
         report.standing += len(chunk) - new
     return report
 
 
-def _count_standing(orders: Mapping[tuple[str, Suppression.Reason], NewOrder]) -> int:
-    rows = Suppression.objects.filter(address__in={address for address, _ in orders})
-    return len(set(rows.values_list("address", "reason")) & {(a, str(r)) for a, r in orders})
+def _count_new(orders: Sequence[NewOrder]) -> int:
+    given = {(order.address, str(order.reason)) for order in orders}
+    rows = Suppression.objects.filter(address__in={address for address, _ in given})
+    return len(given.difference(rows.values_list("address", "reason")))
 
 
 def _rows(lines: Iterable[str], report: ImportReport, *, by: str) -> Iterator[NewOrder]:
@@ -213,7 +210,7 @@ def _rows(lines: Iterable[str], report: ImportReport, *, by: str) -> Iterator[Ne
             columns = names if "address" in names else ["address"]
             if "address" in names:
                 continue
-        row = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
+        row = dict(zip(columns, (_as_given(cell.strip()) for cell in cells), strict=False))
         if not any(row.values()):
             continue
         try:
@@ -242,5 +239,10 @@ def export_rows(*, reason: str = "") -> Iterator[Sequence[str]]:
 
 
 def _plain(text: str) -> str:
-    """Keep a spreadsheet from taking a text for a formula; an import reads it all the same."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "\t", "\r")) else text
+    """Keep a spreadsheet from taking a text for a formula."""
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _as_given(cell: str) -> str:
+    """Undo `_plain`, so that what was exported can be imported."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
