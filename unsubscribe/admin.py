@@ -11,7 +11,11 @@ from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminFileFieldWidget
+from unfold.widgets import (
+    UnfoldAdminFileFieldWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldBooleanSwitchWidget,
+)
 
 from sending.admin.base import OperatorAdmin
 from unsubscribe.models import PageWording
@@ -30,7 +34,9 @@ class PageWordingForm(forms.ModelForm):
         help_text="PNG, JPEG, GIF or WebP of at most 100 KB. Empty: as it is.",
         widget=UnfoldAdminFileFieldWidget,
     )
-    without_logo = forms.BooleanField(label="Remove the logo", required=False)
+    without_logo = forms.BooleanField(
+        label="Remove the logo", required=False, widget=UnfoldBooleanSwitchWidget
+    )
 
     class Meta:
         model = PageWording
@@ -43,6 +49,7 @@ class PageWordingForm(forms.ModelForm):
             "button",
             "done",
         )
+        widgets = {name: UnfoldAdminTextareaWidget({"rows": 3}) for name in ("explanation", "done")}
 
     def clean_upload(self) -> UploadedFile | None:
         """Refuse what is no image, or too large to be sent with every page."""

@@ -12,6 +12,7 @@ from django.contrib import messages
 from django.db.models import Count
 from django.db.models.functions import TruncDate
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.urls import reverse
 from django.utils import timezone
 from unfold.decorators import action
 
@@ -29,7 +30,7 @@ CHART_DAYS = 30
 class SuppressionPages(OperatorAdmin):
     """What can be done from the list, besides looking at it."""
 
-    actions_list = ("check_addresses", "paste", "import_file", "export_file", "figures")
+    actions_list = ("check_addresses", "paste", "import_file", "export_file", "figures", "lifted")
 
     @action(description="Check", url_path="check", icon="fact_check", permissions=["view"])
     def check_addresses(self, request: HttpRequest) -> HttpResponse:
@@ -130,6 +131,13 @@ class SuppressionPages(OperatorAdmin):
             labels=labels,
             rows=rows,
             most=max((max(numbers) for _, _, numbers in rows), default=0),
+        )
+
+    @action(description="Lifted", url_path="lifted", icon="history", permissions=["view"])
+    def lifted(self, request: HttpRequest) -> HttpResponse:
+        """Go to the orders that stand no more."""
+        return HttpResponseRedirect(
+            reverse(f"{self.admin_site.name}:sending_liftedsuppression_changelist")
         )
 
 
