@@ -104,6 +104,22 @@ class OperatorAdmin(ModelAdmin):
         return HttpResponseRedirect(self.url("change", original))
 
 
+class ReadOnlyAdmin(OperatorAdmin):
+    """Pages of rows that nobody adds, edits or deletes by hand."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Refuse."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse."""
+        return False
+
+
 def with_preview_policy(response: HttpResponse) -> HttpResponse:
     """Let a page that frames a mail load nothing from elsewhere."""
     response["Content-Security-Policy"] = PREVIEW_POLICY

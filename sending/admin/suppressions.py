@@ -16,7 +16,7 @@ from unfold.decorators import action, display
 
 from sending import suppressions
 from sending.addresses import InvalidAddress
-from sending.admin.base import InfinitePaginator, OperatorAdmin
+from sending.admin.base import InfinitePaginator, ReadOnlyAdmin
 from sending.admin.suppression_forms import LiftForm, SuppressionForm
 from sending.admin.suppression_pages import SuppressionPages
 from sending.models import LiftedSuppression, Suppression
@@ -187,7 +187,7 @@ class SuppressionAdmin(SuppressionPages):
 
 
 @admin.register(LiftedSuppression)
-class LiftedSuppressionAdmin(OperatorAdmin):
+class LiftedSuppressionAdmin(ReadOnlyAdmin):
     """Orders that were lifted or have expired; read only."""
 
     list_display = ("address", "why", "lifted_at", "lifted_by", "lift_note", "created_at")
@@ -198,18 +198,6 @@ class LiftedSuppressionAdmin(OperatorAdmin):
     sortable_by = ()
     search_fields = ("address",)
     search_help_text = "A whole address, or another rule."
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse: lifting writes these."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: history is not edited."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: history is kept."""
-        return False
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[LiftedSuppression], search_term: str
