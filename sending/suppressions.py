@@ -94,8 +94,8 @@ def _pattern(text: str) -> str:
     stars = text.count("*")
     if not 1 <= stars <= MAX_STARS:
         raise InvalidAddress(f"A pattern has one to {MAX_STARS} stars, such as pattern:*@spam*.")
-    if len(text.replace("*", "").replace("@", "").replace(".", "")) < 3:
-        raise InvalidAddress("The pattern is about nearly everybody: give at least three letters.")
+    if len(text.replace("*", "").replace("@", "").replace(".", "")) < 2:
+        raise InvalidAddress("The pattern is about nearly everybody: give at least two letters.")
     if len(PATTERN + text) > MAX_RULE or not text.isprintable() or " " in text:
         raise InvalidAddress(f"A pattern has at most {MAX_RULE} characters and no blanks.")
     return PATTERN + text
