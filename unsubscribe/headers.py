@@ -42,9 +42,8 @@ class ListUnsubscribe:
             return Additions({"UnsubscribeURL": before + tokens.make(message.id) + after})
         token, local_part = tokens.make_both(message.id)
         url = before + token + after
-        ways = f"<{url}>"
-        if settings.UNSUBSCRIBE_MAILTO_DOMAIN:
-            ways += f", <mailto:{local_part}@{settings.UNSUBSCRIBE_MAILTO_DOMAIN}>"
+        domain = settings.UNSUBSCRIBE_MAILTO_DOMAIN
+        ways = f"<{url}>, <mailto:{local_part}@{domain}>" if domain else f"<{url}>"
         return Additions(
             {"UnsubscribeURL": url},
             headers=(
