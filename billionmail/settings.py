@@ -77,13 +77,16 @@ INSTALLED_APPS = [
 ]
 
 # What is added to every mail on its way out, in this order.
-MESSAGE_STEPS = ["unsubscribe.headers.add_list_unsubscribe"]
+MESSAGE_STEPS = [
+    "unsubscribe.headers.add_list_unsubscribe",
+    "tracking.links.add_tracking",
+]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "billionmail.middleware.Sessions",
-    "django.middleware.common.CommonMiddleware",
+    "billionmail.middleware.Common",
     "billionmail.middleware.CsrfTokens",
     "billionmail.middleware.Logins",
     "billionmail.middleware.Messages",
