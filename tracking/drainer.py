@@ -150,9 +150,7 @@ def _move(name: str, *, end: int) -> None:
 def _whole(octets: bytes) -> int:
     """Return where the last record begins that has no end yet, or the length."""
     last = octets.rfind(spool.BEGIN)
-    if last < 0 or octets.endswith(spool.END):
-        return len(octets)
-    return last
+    return len(octets) if last < 0 or spool.END in octets[last:] else last
 
 
 def _decoded(name: str, begin: int, octets: bytes) -> list[tuple[str, Record]]:

@@ -119,9 +119,10 @@ def records(octets: bytes) -> Iterator[tuple[int, bytes]]:
     start = octets.find(BEGIN)
     while start >= 0:
         following = octets.find(BEGIN, start + 1)
-        record = octets[start + 1 : following if following >= 0 else len(octets)]
-        if record.endswith(END):
-            yield start, record[: -len(END)]
+        part = octets[start + 1 : following if following >= 0 else len(octets)]
+        record, end, _ = part.partition(END)
+        if end:
+            yield start, record
         start = following
 
 
