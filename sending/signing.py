@@ -7,13 +7,13 @@ another. Text is base64url without padding (RFC 4648 section 5), in one spelling
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import hmac
 from functools import lru_cache
 
-_decoded_from = bytes.maketrans(b"-_", b"+/")
+_written_as = bytes.maketrans(b"+/", b"-_")
+_read_as = bytes.maketrans(b"-_", b"+/")
 
 
 def mac(body: bytes, *, purpose: bytes, key: str, size: int) -> bytes:
@@ -34,14 +34,14 @@ def key_id(key: str) -> int:
 
 def to_text(raw: bytes) -> str:
     """Write octets with letters, digits, - and _."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return binascii.b2a_base64(raw, newline=False).translate(_written_as).rstrip(b"=").decode()
 
 
 def from_text(text: str) -> bytes | None:
     """Return the octets; None for what `to_text` does not write, other spellings included."""
     try:
         octets = text.encode("ascii")
-        raw = binascii.a2b_base64(octets.translate(_decoded_from) + b"=" * (-len(octets) % 4))
+        raw = binascii.a2b_base64(octets.translate(_read_as) + b"=" * (-len(octets) % 4))
     except (binascii.Error, UnicodeEncodeError):
         return None
     return raw if to_text(raw) == text else None

@@ -46,17 +46,18 @@ class Tracking:
     def fill(self, message: Message, domain: SenderDomain | None) -> Additions:
         """Return where this message's links and pixel begin: one MAC, for all of them."""
         version = message.template_version
-        is_tracked = message.track_opens or message.track_clicks
-        if not is_tracked or version is None or not settings.SIGNING_KEYS:
+        if version is None or not (message.track_opens or message.track_clicks):
             return _NOTHING
-        key = settings.SIGNING_KEYS[0]
-        token = tokens.message_token(message.id, fingerprint(version.html), key=key)
+        keys = settings.SIGNING_KEYS
+        if not keys:
+            return _NOTHING
+        token, secret = tokens.sign_message(message.id, fingerprint(version.html), key=keys[0])
         base = base_url(domain.tracking_domain if domain else "")
         link = base + _path("click") + token
         return Additions(
             {
                 "Tracking": {"Link": link, "Pixel": f"{base}{_path('pixel')}{token}.gif"},
-                "Tracked": partial(_tracked, link, token, key),
+                "Tracked": partial(_tracked, link, secret),
             }
         )
 
@@ -112,10 +113,10 @@ def _slot(number: int, link: Link, version: bytes) -> str:
     return "{{$.Tracking.Link}}" + rest
 
 
-def _tracked(link: str, token: str, key: str, number: int, rendered: str) -> str:
+def _tracked(link: str, secret: bytes, number: int, rendered: str) -> str:
     """Return what stands in the place of a link whose URL has been rendered, as HTML."""
     url = destination(rendered)
-    return rendered if url is None else link + tokens.own_link(number, url, token, key=key)
+    return rendered if url is None else link + tokens.own_link(number, url, secret)
 
 
 @lru_cache(maxsize=4)

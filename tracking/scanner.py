@@ -23,19 +23,16 @@ _ELEMENTS = {"a", "area"}
 _VML = "v:"
 _UNSUBSCRIBE = re.compile(r"UnsubscribeURL|__UNSUBSCRIBE_URL__")
 
-# Quantifiers are possessive: no text makes these look at a character twice.
-_ACTION = re.compile(
-    r"""\{\{(?:-?[ \t\r\n]*+/\*(?:[^*]|\*(?!/))*+\*/[ \t\r\n]*+-?
-    |(?:"(?:[^"\\\n]|\\[^\n])*+"|`[^`]*+`|[^"`}]|\}(?!\}))*+)\}\}""",
-    re.VERBOSE,
-)
+_COMMENT_ACTION = re.compile(r"\{\{(?:-[ \t\r\n])?[ \t\r\n]*/\*")
+_ACTION_STOP = re.compile(r'["`]|\}\}')
+_STRING = re.compile(r'"(?:[^"\\\n]|\\[^\n])*"')
 _MARKUP = re.compile(r"\{\{|<(?:!--\[if\b|!---?>|!--|[!?]|/|[a-zA-Z])", re.IGNORECASE | re.ASCII)
 _COMMENT_END = re.compile(r"--!?>")
 _BLANK = " \t\n\f\r"
-_TAG_NAME = re.compile(rf"[^{_BLANK}/>{{]*+")
-_GAP = re.compile(rf"[{_BLANK}/]*+")
-_BLANKS = re.compile(rf"[{_BLANK}]*+")
-_NAME = re.compile(rf"=?(?:[^{_BLANK}/>={{]|\{{(?!\{{))*+")
+_TAG_NAME = re.compile(rf"[^{_BLANK}/>{{]*")
+_GAP = re.compile(rf"[{_BLANK}/]*")
+_BLANKS = re.compile(rf"[{_BLANK}]*")
+_NAME = re.compile(rf"=?(?:[^{_BLANK}/>={{]|\{{(?!\{{))*")
 _VALUE_STOP = {
     '"': re.compile(r'"|\{\{'),
     "'": re.compile(r"'|\{\{"),
@@ -48,9 +45,10 @@ _RAW_END = {
     )
 }  # fmt: skip
 
-_WORD = re.compile(r"\{\{-?[ \t\r\n]*+(\w*)")
+_WORD = re.compile(r"\{\{-?[ \t\r\n]*(\w*)")
 _OPENING = {"if", "with", "range"}
 _WEB = re.compile(r"https?://[^\s/?#\\]", re.IGNORECASE)
+_PLAIN = re.compile(r"https?://[!-%'-.0->@-\[\]-~][!-%'-~]*").fullmatch
 _OTHER_SCHEME = re.compile(r"\s*(?:#|/|(?!https?:)[a-z][a-z0-9+.-]*:)", re.IGNORECASE)
 _BROKEN = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _URL_EDGES = "".join(map(chr, range(0x21)))
@@ -83,6 +81,8 @@ def find_links(html: str) -> list[Link]:
 
 def destination(text: str) -> str | None:
     """Return the address of the web that a value stands for; None for anything else."""
+    if len(text) <= MAX_URL_BYTES and _PLAIN(text):
+        return text
     url = unescape(text) if "&" in text else text
     url = url.strip(_URL_EDGES).replace("\n", "").replace("\r", "").replace("\t", "")
     if not _WEB.match(url) or _BROKEN.search(url) or len(url.encode()) > MAX_URL_BYTES:
@@ -107,12 +107,34 @@ def _link(html: str, start: int, end: int) -> Link | None:
 def _is_balanced(source: str) -> bool:
     """Tell whether every block that begins in a value ends in it, and no other does."""
     depth = 0
-    for action in _ACTION.finditer(source):
-        word = _WORD.match(action[0])[1]  # type: ignore[index]
+    for word in _words(source):
         depth += (word in _OPENING) - (word == "end")
         if depth < 0 or (word == "else" and depth == 0):
             return False
     return depth == 0
+
+
+def _words(source: str) -> Iterator[str]:
+    """Yield the first word of each action."""
+    at = source.find("{{")
+    while at >= 0:
+        yield _WORD.match(source, at)[1]  # type: ignore[index]
+        at = source.find("{{", _end_of_action(source, at))
+
+
+def _end_of_action(source: str, at: int) -> int:
+    """Return where the action that begins here ends; raise _End for one without an end."""
+    comment = _COMMENT_ACTION.match(source, at)
+    at = source.find("*/", comment.end()) if comment else at + 2
+    while at >= 0 and (stop := _ACTION_STOP.search(source, at)):
+        if stop[0] == "}}":
+            return stop.end()
+        if stop[0] == "`":
+            at = source.find("`", stop.end()) + 1 or -1
+        else:
+            string = _STRING.match(source, stop.start())
+            at = string.end() if string else -1
+    raise _End
 
 
 class _End(Exception):
@@ -200,10 +222,7 @@ class _Scan:
         return found[0] != "{{"
 
     def _pass_action(self) -> None:
-        action = _ACTION.match(self._html, self._at)
-        if action is None:
-            raise _End
-        self._at = action.end()
+        self._at = _end_of_action(self._html, self._at)
 
     def _read(self, pattern: re.Pattern[str]) -> str:
         found = pattern.match(self._html, self._at)

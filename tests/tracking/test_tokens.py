@@ -18,7 +18,7 @@ URL = "https://shop.example/päge?a=1&b=2"
 
 
 def token_of(message_id: UUID, *, key: str = KEY, version: bytes = VERSION) -> str:
-    return tokens.message_token(message_id, version, key=key)
+    return tokens.sign_message(message_id, version, key=key).token
 
 
 def shared(message_id: UUID) -> str:
@@ -26,8 +26,8 @@ def shared(message_id: UUID) -> str:
 
 
 def own(message_id: UUID) -> str:
-    token = token_of(message_id)
-    return token + own_link(3, URL, token, key=KEY)
+    token, secret = tokens.sign_message(message_id, VERSION, key=KEY)
+    return token + own_link(3, URL, secret)
 
 
 @pytest.mark.parametrize("make", [shared, own])

@@ -20,7 +20,7 @@ URL = "https://shop.example/pä?a=1&b=2"
 
 @pytest.fixture
 def token(settings: Any) -> str:
-    return tokens.message_token(uuid4(), VERSION, key=settings.SIGNING_KEYS[0])
+    return tokens.sign_message(uuid4(), VERSION, key=settings.SIGNING_KEYS[0]).token
 
 
 @pytest.fixture
