@@ -18,6 +18,8 @@ control_socket_disable = True
 
 def post_worker_init(worker: Any) -> None:
     """Start what stands beside the requests; the applications can be imported only now."""
+    if not _tracks():
+        return
     from tracking import drainer, reach  # noqa: PLC0415
 
     drainer.start()
@@ -27,6 +29,14 @@ def post_worker_init(worker: Any) -> None:
 
 def worker_exit(server: Any, worker: Any) -> None:
     """Store the hits that have come."""
+    if not _tracks():
+        return
     from tracking import drainer  # noqa: PLC0415
 
     drainer.stop()
+
+
+def _tracks() -> bool:
+    from django.apps import apps  # noqa: PLC0415
+
+    return apps.ready and apps.is_installed("tracking")

@@ -6,7 +6,6 @@ them by this protocol alone, so that apps further down the data flow can add to 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,8 +15,6 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from sending.models import Message, SenderDomain
-
-FINGERPRINT_BYTES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +52,6 @@ class MessageStep(Protocol):
 
         `domain`: that of its sender, None when it is none of ours or not active.
         """
-
-
-@lru_cache(maxsize=256)
-def fingerprint(html: str) -> bytes:
-    """Return `FINGERPRINT_BYTES` that tell the HTML of one template version from another's."""
-    return hashlib.blake2b(
-        html.encode("utf-8", "surrogatepass"), digest_size=FINGERPRINT_BYTES
-    ).digest()
 
 
 def at_end_of_body(html: str, addition: str) -> str:

@@ -12,7 +12,8 @@ from django.conf import settings
 from django.urls import reverse
 
 from sending.models import Message, SenderDomain, TemplateVersion
-from sending.steps import Additions, Draft, at_end_of_body, fingerprint
+from sending.signing import fingerprint
+from sending.steps import Additions, Draft, at_end_of_body
 from tracking import tokens
 from tracking.models import TrackedLink
 from tracking.scanner import Link, destination, find_links

@@ -7,7 +7,7 @@ import threading
 import time
 
 import requests
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.urls import reverse
 
 from sending.models import SenderDomain
@@ -54,7 +54,7 @@ def _look() -> None:
             problems = {whose: problem_of(url) for url, whose in addresses().items()}
             if not any(problems.values()):
                 return
-    except DatabaseError as error:
+    except Error as error:
         log.warning("Whether tracked links can be reached is not known: %s", error)
         return
     finally:

@@ -12,16 +12,15 @@ it was made for, and is understood without the database. No recipient's address 
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import blake2b
 from typing import NamedTuple
 from uuid import UUID
 
-from sending.signing import from_text, is_mac, key_id, mac, to_text
-from sending.steps import FINGERPRINT_BYTES
+from sending.signing import FINGERPRINT_BYTES, from_text, is_mac, key_id, mac, to_text
 
 VERSION = 1
 MAC_BYTES = 12
@@ -72,12 +71,12 @@ def shared_link(link: int, url: str, fingerprint: bytes, *, key: str) -> str:
 
 def own_link(link: int, url: str, secret: bytes) -> str:
     """Return what follows the token of the message with this secret, for a link of its own."""
-    body = (link | _IS_OWN).to_bytes(2) + url.encode()
+    body = (link | _IS_OWN).to_bytes(2, "big") + url.encode()
     return to_text(body + _own_mac(body, secret))
 
 
 def _own_mac(body: bytes, secret: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=MAC_BYTES, key=secret).digest()
+    return blake2b(body, digest_size=MAC_BYTES, key=secret).digest()
 
 
 def read_message(token: str, *, keys: Sequence[str]) -> UUID | None:

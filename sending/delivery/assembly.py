@@ -14,7 +14,8 @@ from sending.errors import RenderingError
 from sending.models import Message, SenderDomain, Stream, TemplateVersion
 from sending.outgoing import Mailbox, Outgoing
 from sending.rendering import Program, Target, compile_source, text_from_html
-from sending.steps import Draft, fingerprint, message_steps
+from sending.signing import fingerprint
+from sending.steps import Draft, message_steps
 
 STREAM_HEADERS = {
     # RFC 3834 section 5: keeps vacation responders from answering.

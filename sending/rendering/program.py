@@ -161,7 +161,7 @@ class _Compiler:
             case Range():
                 return self._range(node)
             case Tracked(number=number, body=body):
-                return _tracked(number, self.body(body))
+                return _tracked(number, *self.parts(body))
         raise TypeError(node)
 
     def _output(self, expression: Expression, escape: Escape) -> _Write:
@@ -236,11 +236,14 @@ def _silent(evaluate: Evaluate) -> _Write:
     return write
 
 
-def _tracked(number: int, body: _Write) -> _Write:
+def _tracked(number: int, pieces: list[str], holes: list[tuple[int, _Write]]) -> _Write:
     def write(frame: Frame) -> str:
-        text = body(frame)
+        filled = pieces.copy()
+        for position, inner in holes:
+            filled[position] = inner(frame)
+        text = "".join(filled)
         track = frame.root.get(TRACKED)
-        return track(number, text) if callable(track) else text
+        return track(number, text) if track else text
 
     return write
 
