@@ -15,7 +15,6 @@ from django.urls import path
 from billionmail.settings import *  # noqa: F403
 from tracking import tokens
 from tracking.hits import GIF
-from tracking.views import PIXEL_HEADERS
 
 ROOT_URLCONF = __name__
 MIDDLEWARE = []
@@ -34,7 +33,7 @@ def pixel(request: HttpRequest, token: str) -> HttpResponse:
                     request.headers.get("User-Agent", ""),
                 ],
             )
-    return HttpResponse(GIF, headers=PIXEL_HEADERS)
+    return HttpResponse(GIF, content_type="image/gif", headers={"Cache-Control": "no-store"})
 
 
 urlpatterns = [
