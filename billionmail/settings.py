@@ -142,6 +142,9 @@ else:
         keepalives_count=3,
         tcp_user_timeout=30_000,  # milliseconds
     )
+    # Django's default keeps psycopg from preparing anything, even where it is asked to.
+    if env.bool("PREPARE_STATEMENTS", default=True):
+        DATABASES["default"]["OPTIONS"].setdefault("prepare_threshold", 5)
 DATABASES["default"]["CONN_MAX_AGE"] = 600
 
 # --- Queue --------------------------------------------------------------------------------
