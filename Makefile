@@ -1,7 +1,11 @@
 # The commands that people and CI use. `make` or `make help` lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-PYTHON ?= python3
+# The system's own interpreter is built with every optimisation. What a version manager has compiled
+# often is not, and takes half as long again for everything.
+PYTHON ?= $(shell for python in /usr/bin/python3 python3; do \
+  $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
+  echo $$python && exit; done; echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -60,9 +64,9 @@ $(BIN)/python:
 	  { echo "Python's venv module is missing: install python3-venv."; exit 1; }
 
 $(VENV)/runtime.stamp: requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.txt
+	$(BIN)/python -m pip install -qq --require-hashes --requirement requirements.txt
 	@touch $@
 
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/runtime.stamp
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-dev.txt
+	$(BIN)/python -m pip install -qq --require-hashes --requirement requirements-dev.txt
 	@touch $@

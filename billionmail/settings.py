@@ -77,13 +77,16 @@ INSTALLED_APPS = [
 ]
 
 # What is added to every mail on its way out, in this order.
-MESSAGE_STEPS = ["unsubscribe.headers.add_list_unsubscribe"]
+MESSAGE_STEPS = [
+    "unsubscribe.headers.add_list_unsubscribe",
+    "tracking.links.add_tracking",
+]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "billionmail.middleware.Sessions",
-    "django.middleware.common.CommonMiddleware",
+    "billionmail.middleware.Common",
     "billionmail.middleware.CsrfTokens",
     "billionmail.middleware.Logins",
     "billionmail.middleware.Messages",
@@ -139,6 +142,9 @@ else:
         keepalives_count=3,
         tcp_user_timeout=30_000,  # milliseconds
     )
+    # Django's default keeps psycopg from preparing anything, even where it is asked to.
+    if env.bool("PREPARE_STATEMENTS", default=True):
+        DATABASES["default"]["OPTIONS"].setdefault("prepare_threshold", 5)
 DATABASES["default"]["CONN_MAX_AGE"] = 600
 
 # --- Queue --------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from __future__ import annotations
 import binascii
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from email import base64mime, quoprimime
 from email.utils import format_datetime
 from functools import lru_cache
@@ -62,10 +63,22 @@ _is_plain_phrase = re.compile(
 _split_words = re.compile(r"(?<! ) (?! )").split
 _is_seven_bit = re.compile(rb"(?:[\t -~]{0,76}+\n)*+[\t -~]{0,76}+").fullmatch
 _UNESCAPED = bytes({*b"\t\n", *range(32, 127)} - {*b"="})
-_QUOTED_PRINTABLE_HTML = [
+_QUOTED_PRINTABLE_HTML = (
     ("Content-Type", 'text/html; charset="utf-8"'),
     ("Content-Transfer-Encoding", "quoted-printable"),
-]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A whole message with CRLF line ends, not dot-stuffed.
+
+    ``is_wire_ready``: it is known to have no line that begins with a dot and no bare CR or LF; when
+    False, it was not proved.
+    """
+
+    octets: bytes
+    is_wire_ready: bool = False
 
 
 class HeaderInjection(ValueError):
@@ -73,12 +86,17 @@ class HeaderInjection(ValueError):
 
 
 def build(outgoing: Outgoing) -> bytes:
-    """Return the whole message with CRLF line ends, signed if there is a key, not dot-stuffed.
+    """Return the octets of ``compose``."""
+    return compose(outgoing).octets
+
+
+def compose(outgoing: Outgoing) -> Content:
+    """Return the whole message, signed if there is a key.
 
     Raises HeaderInjection, InvalidAddress, or another ValueError when no correct message can be
     made of ``outgoing``: no retry will help.
     """
-    content_headers, body = _content(outgoing)
+    content_headers, body, is_body_ready = _content(outgoing)
     headers = [
         *_fixed_headers(outgoing),
         *_extra_headers(outgoing.headers),
@@ -90,7 +108,8 @@ def build(outgoing: Outgoing) -> bytes:
     if outgoing.dkim_key is not None:
         # The date of the message instead of now: a retry has to give the same bytes.
         signature = sign(outgoing.dkim_key, headers, body, now=outgoing.date)
-    return b"".join((signature, block, b"\r\n", body))
+    octets = b"".join((signature, block, b"\r\n", body))
+    return Content(octets, is_body_ready and _is_wire_ready(signature + block))
 
 
 def _fixed_headers(outgoing: Outgoing) -> list[Header]:
@@ -112,10 +131,16 @@ def _fixed_headers(outgoing: Outgoing) -> list[Header]:
     return headers
 
 
-def _extra_headers(extra: Iterable[Header]) -> list[Header]:
+def _extra_headers(extra: Sequence[Header]) -> list[Header]:
+    _check_names(tuple([name for name, _ in extra]))
+    return [(name, _extra_value(name, value)) for name, value in extra]
+
+
+# Nearly all messages have the same ones.
+@lru_cache(maxsize=256)
+def _check_names(names: tuple[str, ...]) -> None:
     seen = set(RESERVED_HEADERS)
-    headers = []
-    for name, value in extra:
+    for name in names:
         if not _is_header_name(name):
             raise ValueError(
                 f"The header name {name!r} is not valid: use at most {MAX_HEADER_NAME} ASCII"
@@ -126,14 +151,14 @@ def _extra_headers(extra: Iterable[Header]) -> list[Header]:
                 f"The header {name} is set by us or given twice: remove it from the extra headers."
             )
         seen.add(name.lower())
-        headers.append((name, _extra_value(name, value)))
-    return headers
 
 
 def _extra_value(name: str, value: str) -> str:
     if name.lower() not in VERBATIM_HEADERS:
         return _unstructured(name, value)
     _refuse_injection(name, value)
+    if value.isascii() and len(name) + 2 + len(value) <= _LINE:
+        return value
     words = _split_words(value)
     if not value.isascii() or len(max(words, key=len)) > _LONGEST_LINE - len(name) - 2:
         raise ValueError(
@@ -225,13 +250,14 @@ def _refuse_injection(header: str, value: str) -> None:
         )
 
 
-def _content(outgoing: Outgoing) -> tuple[list[Header], bytes]:
-    """Return the headers that describe the body, and the body."""
+def _content(outgoing: Outgoing) -> tuple[tuple[Header, ...], bytes, bool]:
+    """Return the headers that describe the body, the body, and whether it is ready for the wire."""
     text_headers, text = _part("plain", outgoing.text)
     if not outgoing.html:
-        return text_headers, text if text.endswith(b"\r\n") else text + b"\r\n"
-    html_headers, html = _html_part(outgoing.html)
-    digest = hashlib.sha256(outgoing.message_id.encode()).hexdigest()[:24]
+        body = text if text.endswith(b"\r\n") else text + b"\r\n"
+        return text_headers, body, _is_wire_ready(body)
+    html_headers, html, is_html_ready = _html_part(outgoing.html)
+    digest = hashlib.blake2b(outgoing.message_id.encode(), digest_size=12).hexdigest()
     # No encoded body can have "=_": it is no escape of quoted-printable and "_" is not in base64;
     # a body with "--=_" is not sent as it is (see _encode).
     boundary = f"=_{digest}"
@@ -242,27 +268,40 @@ def _content(outgoing: Outgoing) -> tuple[list[Header], bytes]:
             f"\r\n--{boundary}--\r\n".encode("ascii"),
         )
     )
-    return [("Content-Type", f'multipart/alternative; boundary="{boundary}"')], body
+    headers = (("Content-Type", f'multipart/alternative; boundary="{boundary}"'),)
+    return headers, body, is_html_ready and _is_wire_ready(text)
 
 
-def _opening(boundary: str, headers: Iterable[Header]) -> bytes:
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
-    return f"--{boundary}\r\n{lines}\r\n".encode("ascii")
+def _opening(boundary: str, headers: tuple[Header, ...]) -> bytes:
+    return f"--{boundary}\r\n{_lines(headers)}\r\n".encode("ascii")
 
 
-def _html_part(html: str) -> tuple[list[Header], bytes]:
+@lru_cache(maxsize=64)
+def _lines(headers: tuple[Header, ...]) -> str:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers])
+
+
+def _html_part(html: str) -> tuple[tuple[Header, ...], bytes, bool]:
     encoded_form = _encode_form(html.form) if isinstance(html, Woven) else None
     if encoded_form is None:
-        return _part("html", html)
+        headers, encoded = _part("html", html)
+        return headers, encoded, False
     own = {text: _encode_piece(text) for text in set(html.own)}  # type: ignore[attr-defined]
-    pieces = encoded_form.copy()
+    pieces = encoded_form.pieces.copy()
     for hole, text in zip(html.form.holes, html.own, strict=True):  # type: ignore[attr-defined]
         pieces[hole] = own[text]
-    return _QUOTED_PRINTABLE_HTML, b"".join(pieces)
+    is_ready = encoded_form.is_wire_ready and _is_wire_ready(b"".join(own.values()))
+    return _QUOTED_PRINTABLE_HTML, b"".join(pieces), is_ready
+
+
+@dataclass(frozen=True, slots=True)
+class _EncodedForm:
+    pieces: list[bytes]
+    is_wire_ready: bool
 
 
 @lru_cache(maxsize=256)
-def _encode_form(form: Form) -> list[bytes] | None:
+def _encode_form(form: Form) -> _EncodedForm | None:
     """Encode what all messages of a form share; None when that is not worth it.
 
     Each piece ends in a soft line break, so that pieces can be encoded apart (RFC 2045 section
@@ -272,7 +311,18 @@ def _encode_form(form: Form) -> list[bytes] | None:
     is_worth_it = form.holes and len(octets) >= _LONG_FORM_OCTETS
     if not is_worth_it or len(octets.translate(None, _UNESCAPED)) * 6 > len(octets):
         return None
-    return [_encode_piece(piece) for piece in form.pieces]
+    pieces = [_encode_piece(piece) for piece in form.pieces]
+    return _EncodedForm(pieces, _is_wire_ready(b"".join(pieces)))
+
+
+def _is_wire_ready(octets: bytes) -> bool:
+    """Tell whether no line of these whole lines begins with a dot, and each ends in CRLF."""
+    lines = octets.count(b"\n")
+    return (
+        lines == octets.count(b"\r") == octets.count(b"\r\n")
+        and b"\n." not in octets
+        and not octets.startswith(b".")
+    )
 
 
 def _encode_piece(text: str) -> bytes:
@@ -283,13 +333,13 @@ def _encode_piece(text: str) -> bytes:
     return encoded if encoded.endswith(b"\n") else encoded + b"=\r\n"
 
 
-def _part(subtype: str, content: str) -> tuple[list[Header], bytes]:
+def _part(subtype: str, content: str) -> tuple[tuple[Header, ...], bytes]:
     encoding, encoded = _encode(_octets(content, subtype=subtype))
     charset = "us-ascii" if encoding == "7bit" else "utf-8"
-    headers = [
+    headers = (
         ("Content-Type", f'text/{subtype}; charset="{charset}"'),
         ("Content-Transfer-Encoding", encoding),
-    ]
+    )
     return headers, encoded
 
 

@@ -104,6 +104,8 @@ class SendingProfileForm(forms.ModelForm):
             "reply_to",
             "stream",
             "has_unsubscribe_link",
+            "track_opens",
+            "track_clicks",
             "is_strict",
             "sender_domains",
             "extra_senders",
@@ -173,6 +175,7 @@ class SendingProfileInline(StackedInline):
                     ("sender_address", "sender_name"),
                     ("reply_to", "stream"),
                     ("has_unsubscribe_link", "is_strict"),
+                    ("track_opens", "track_clicks"),
                 )
             },
         ),

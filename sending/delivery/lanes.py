@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections import Counter
 from uuid import UUID
 
 from sending.delivery.loop import Loop
@@ -70,10 +69,14 @@ class ThreadLanes:
             self._threads.append(lane)
             lane.start()
 
-    def waiting_keys(self) -> Counter[UUID]:
-        """Return the keys of the parcels that no connection has begun with, and how many each."""
+    def waiting_count(self) -> int:
+        """Return how many parcels no connection has begun with."""
+        return len(self._waiting)
+
+    def waiting_keys(self) -> set[UUID]:
+        """Return the keys of the parcels that no connection has begun with."""
         with self._changed:
-            return Counter(parcel.key_id for parcel in self._waiting)
+            return self._waiting.keys()
 
     def take_back(self) -> list[Parcel]:
         """Return the parcels that no connection has begun with."""

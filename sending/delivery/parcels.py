@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
-from collections.abc import Iterator
+from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
@@ -88,9 +87,6 @@ class WaitingLine:
     def __len__(self) -> int:
         return sum(map(len, self._lines))
 
-    def __iter__(self) -> Iterator[Parcel]:
-        return chain(*self._lines)
-
     def append(self, parcel: Parcel) -> None:
         """Put a parcel behind those of its priority."""
         self._lines[parcel.priority].append(parcel)
@@ -105,10 +101,14 @@ class WaitingLine:
 
     def take_all(self) -> list[Parcel]:
         """Return all parcels."""
-        parcels = list(self)
+        parcels = list(chain(*self._lines))
         for line in self._lines:
             line.clear()
         return parcels
+
+    def keys(self) -> set[UUID]:
+        """Return the keys of the parcels."""
+        return {parcel.key_id for parcel in chain(*self._lines)}
 
 
 class Desk:
@@ -130,8 +130,11 @@ class Lanes(Protocol):
     def put(self, parcel: Parcel) -> None:
         """Queue a parcel for the next free connection."""
 
-    def waiting_keys(self) -> Counter[UUID]:
-        """Return the keys of the parcels that no connection has begun with, and how many each."""
+    def waiting_count(self) -> int:
+        """Return how many parcels no connection has begun with."""
+
+    def waiting_keys(self) -> set[UUID]:
+        """Return the keys of the parcels that no connection has begun with."""
 
     def take_back(self) -> list[Parcel]:
         """Return the parcels that no connection has begun with."""

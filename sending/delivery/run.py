@@ -196,10 +196,9 @@ class Run:
         """Return the keys of which enough is waiting for connections already."""
         crowded: dict[Priority, set[UUID]] = {}
         for lanes in self._lanes.values():
-            keys = lanes.waiting_keys()
             for priority, crowd in CROWD.items():
-                if keys.total() >= crowd:
-                    crowded.setdefault(priority, set()).update(keys)
+                if lanes.waiting_count() >= crowd:
+                    crowded.setdefault(priority, set()).update(lanes.waiting_keys())
         return crowded
 
     def _is_time_to_claim(self, crowded: dict[Priority, set[UUID]]) -> bool:
@@ -210,8 +209,6 @@ class Run:
         """
         if self._was_crowded and not crowded:
             self._is_more_due = True
-        self._has_suspects = False
-        self._is_suspect_held = False
         self._was_crowded = bool(crowded)
         passed = time.monotonic() - self._claimed_at
         if crowded:

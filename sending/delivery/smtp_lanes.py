@@ -10,7 +10,6 @@ import functools
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -90,9 +89,13 @@ class SmtpLanes:
         self._waiting.append(parcel)
         self._spread()
 
-    def waiting_keys(self) -> Counter[UUID]:
-        """Return the keys of the parcels that no connection has begun with, and how many each."""
-        return Counter(parcel.key_id for parcel in self._waiting)
+    def waiting_count(self) -> int:
+        """Return how many parcels no connection has begun with."""
+        return len(self._waiting)
+
+    def waiting_keys(self) -> set[UUID]:
+        """Return the keys of the parcels that no connection has begun with."""
+        return self._waiting.keys()
 
     def take_back(self) -> list[Parcel]:
         """Return the parcels that no connection has begun with."""

@@ -32,6 +32,8 @@ MESSAGE_FIELDS = (
     "subject",
     "attribs",
     "has_unsubscribe_link",
+    "track_opens",
+    "track_clicks",
     "message_id",
     "priority",
     "status",

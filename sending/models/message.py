@@ -71,9 +71,9 @@ class Message(models.Model):
     `handed_off_at` is set just before the body goes out: from then on the next hop may own it.
     `lapse_count` counts the claims that ended without a result since the last one that had any.
     `is_limited`: a limit of ours made it wait, last time that it was claimed.
-    `subject` and `template_version` are pinned at acceptance, as is the Message-ID.
-    `opened_at` and `clicked_at`: the first time by a person; `any_opened_at` and `any_clicked_at`:
-    the first time at all, be it by a machine.
+    `subject` and `template_version` are pinned at acceptance, as are the Message-ID and whether
+    the mail is tracked. `opened_at` and `clicked_at`: the first time by a person; `any_opened_at`
+    and `any_clicked_at`: the first time at all, be it by a machine.
     """
 
     id = models.UUIDField(primary_key=True, default=new_message_id, editable=False)
@@ -97,6 +97,8 @@ class Message(models.Model):
     subject = models.TextField(blank=True)
     attribs = models.JSONField(default=dict, blank=True)
     has_unsubscribe_link = models.BooleanField(default=False)
+    track_opens = models.BooleanField(default=False, db_default=False)
+    track_clicks = models.BooleanField(default=False, db_default=False)
     message_id = models.CharField("Message-ID", max_length=320)
 
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)

@@ -70,6 +70,16 @@ class SendingProfile(models.Model):
         default=False,
         help_text="Adds List-Unsubscribe and, where the template has no link, a line at the end.",
     )
+    track_opens = models.BooleanField(
+        "Track opens",
+        default=True,
+        help_text="Adds an invisible picture to HTML mail. A request can say otherwise.",
+    )
+    track_clicks = models.BooleanField(
+        "Track clicks",
+        default=True,
+        help_text="Leads the links of HTML mail through this server. A request can say otherwise.",
+    )
     is_strict = models.BooleanField(
         "Strict variables",
         default=False,

@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 
 from sending.addresses import InvalidAddress
 from sending.dkim import DkimKey, generate_key, load_private_key
-from sending.mime import RESERVED_HEADERS, HeaderInjection, build
+from sending.mime import RESERVED_HEADERS, Content, HeaderInjection, build, compose
 from sending.outgoing import Mailbox, Outgoing
 from sending.rendering import Target, compile_source
+from sending.transports.smtp.envelope import body_for_wire
 
 OUTGOING = Outgoing(
     id=UUID(int=1),
@@ -400,6 +401,8 @@ def test_signed_message_verifies() -> None:
         assert not dkim.verify(raw.replace(b"\r\nFrom: ", b"\r\nFrom: x"), dnsfunc=look_up)
 
 
+# It stands two hundred times in the template, and a rendered text has at most a million characters.
+short_bodies = bodies.filter(lambda text: len(text) < 2000)
 LONG_TEMPLATE = compile_source(
     "<html><body>\n"
     + "<p class=x>Dear {{.API.name}}, {{.API.name}}{{.API.city}} \n</p>\t\n" * 100
@@ -408,7 +411,7 @@ LONG_TEMPLATE = compile_source(
 )
 
 
-@given(name=bodies, city=header_texts, more=st.text(max_size=3))
+@given(name=short_bodies, city=header_texts, more=st.text(max_size=3))
 @settings(max_examples=60, deadline=None)
 def test_a_long_filled_template_reads_back_as_it_was_rendered(
     name: str, city: str, more: str
@@ -420,6 +423,21 @@ def test_a_long_filled_template_reads_back_as_it_was_rendered(
     assert part.get_payload(decode=True).decode() == html.replace("\n", "\r\n")
     assert max(map(len, raw.split(b"\r\n"))) <= 76
     assert raw.count(b"\r") == raw.count(b"\n") == raw.count(b"\r\n")
+
+
+@given(name=short_bodies, text=bodies)
+@example(name=".", text="Hello")
+@example(name="Ann", text=".\nHello")
+@settings(max_examples=60, deadline=None)
+def test_what_is_called_ready_for_the_wire_has_nothing_to_stuff(name: str, text: str) -> None:
+    html = LONG_TEMPLATE.render({"API": {"name": name}})
+    content = compose(replace(OUTGOING, html=html, text=text, dkim_key=KEY))
+    assert body_for_wire(content) == body_for_wire(Content(content.octets))
+
+
+def test_the_usual_mail_is_known_to_be_ready_for_the_wire() -> None:
+    html = LONG_TEMPLATE.render({"API": {"name": "Ann"}})
+    assert compose(replace(OUTGOING, html=html)).is_wire_ready
 
 
 def test_two_messages_of_one_template_share_no_values() -> None:

@@ -14,6 +14,7 @@ from apikeys.models import ApiKey
 from sending import ledger
 from sending.commands import accept_batch
 from sending.delivery import Deliverer, deliver_due, run, smtp_lanes
+from sending.mime import Content
 from sending.models import Attempt, Message, Route, SendingProfile, Status
 from sending.outgoing import Outgoing
 from sending.transports.smtp import Transaction, content_of
@@ -119,7 +120,7 @@ def test_a_route_that_changes_under_way_loses_and_doubles_nothing(
 def test_a_defect_in_writing_a_mail_is_the_answer_to_that_mail_alone(
     key: ApiKey, sink: Sink, deliverer: Deliverer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken_for_ann(outgoing: Outgoing) -> bytes:
+    def broken_for_ann(outgoing: Outgoing) -> Content:
         if outgoing.recipient == ANN:
             raise TypeError("a defect")
         return content_of(outgoing)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 
 from sending.errors import PermanentError, Phase, Reply
+from sending.mime import Content
 from sending.outgoing import Outgoing
 
 # Anything that could end the command, or the path in it, and begin another parameter.
@@ -42,12 +43,17 @@ def rcpt_command(outgoing: Outgoing, *, extensions: Mapping[str, str]) -> bytes:
     return command.encode() + b"\r\n"
 
 
-def body_for_wire(content: bytes) -> bytes:
+def body_for_wire(content: Content) -> bytes:
     """Stuff the dots and add the final one (RFC 5321 section 4.5.2).
 
     Raises PermanentError for a bare CR or LF: some servers take one for a line end, and then a
     body could smuggle in a second message (CVE-2023-51764).
     """
+    octets = content.octets if content.is_wire_ready else _stuffed(content.octets)
+    return octets + (b".\r\n" if octets.endswith(b"\r\n") or not octets else b"\r\n.\r\n")
+
+
+def _stuffed(content: bytes) -> bytes:
     lines = content.count(b"\n")
     if content.count(b"\r") != lines or content.count(b"\r\n") != lines:
         raise PermanentError(
@@ -56,10 +62,7 @@ def body_for_wire(content: bytes) -> bytes:
             reply=Reply(enhanced="5.6.0", text="bare CR or LF in the message"),
         )
     stuffed = content.replace(b"\n.", b"\n..")
-    if content.startswith(b"."):
-        stuffed = b"." + stuffed
-    end = b".\r\n" if stuffed.endswith(b"\r\n") or not stuffed else b"\r\n.\r\n"
-    return stuffed + end
+    return b"." + stuffed if content.startswith(b".") else stuffed
 
 
 def _safe_path(address: str, *, phase: Phase, enhanced: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 
 from sending.errors import LeaseLost, PermanentError, Phase, Reply, TransientError, TransportError
-from sending.mime import build
+from sending.mime import Content, compose
 from sending.outgoing import Outgoing
 from sending.transports.base import Receipt, refusal
 from sending.transports.smtp.envelope import body_for_wire, mail_command, rcpt_command
@@ -44,7 +44,7 @@ class Transaction:
     """
 
     def __init__(
-        self, outgoing: Outgoing, *, content: bytes, extensions: Mapping[str, str], next_hop: str
+        self, outgoing: Outgoing, *, content: Content, extensions: Mapping[str, str], next_hop: str
     ) -> None:
         """Write the envelope; raises PermanentError for a message that this server cannot take."""
         self.answer: Receipt | TransportError | LeaseLost | None = None
@@ -54,7 +54,7 @@ class Transaction:
         self._next_hop = next_hop
         self._body = body_for_wire(content)
         self._commands = {
-            Phase.MAIL: mail_command(outgoing, content=content, extensions=extensions),
+            Phase.MAIL: mail_command(outgoing, content=content.octets, extensions=extensions),
             Phase.RCPT: rcpt_command(outgoing, extensions=extensions),
             Phase.DATA: b"DATA\r\n",
         }
@@ -191,10 +191,10 @@ class Transaction:
         return refusal(reply, phase=self._phase, next_hop=self._next_hop)
 
 
-def content_of(outgoing: Outgoing) -> bytes:
+def content_of(outgoing: Outgoing) -> Content:
     """Write the message; what cannot be written now never can."""
     try:
-        return build(outgoing)
+        return compose(outgoing)
     except ValueError as error:
         raise PermanentError(
             f"No message can be made of this: {error}",

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from sending.errors import ConfigurationError, LeaseLost, Phase, TransportError
+from sending.mime import Content
 from sending.outgoing import Outgoing
 from sending.transports.base import Finding, Receipt
 from sending.transports.smtp.session import Relay, Session
@@ -144,7 +145,7 @@ class SmtpTransport:
 
 
 def _carry(
-    session: Session, outgoing: Outgoing, content: bytes, *, before_body: Callable[[], bool]
+    session: Session, outgoing: Outgoing, content: Content, *, before_body: Callable[[], bool]
 ) -> Receipt:
     """Hand one message over an open session, waiting for every reply."""
     transaction = Transaction(

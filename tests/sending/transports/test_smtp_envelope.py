@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sending.errors import PermanentError
+from sending.mime import Content
 from sending.transports.smtp.envelope import body_for_wire
 
 
@@ -21,7 +22,7 @@ from sending.transports.smtp.envelope import body_for_wire
     ],
 )
 def test_dots_at_the_start_of_a_line_are_doubled(content, wire):
-    assert body_for_wire(content) == wire
+    assert body_for_wire(Content(content)) == wire
 
 
 @pytest.mark.parametrize(
@@ -37,4 +38,4 @@ def test_dots_at_the_start_of_a_line_are_doubled(content, wire):
 )
 def test_a_bare_line_end_cannot_smuggle_a_message(content):
     with pytest.raises(PermanentError, match="CRLF"):
-        body_for_wire(content)
+        body_for_wire(Content(content))
