@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from sending.ledger.facts import MAY_BECOME_SENT, Fact, FirstHits
@@ -66,14 +66,32 @@ def keep_first_hits(firsts: Mapping[UUID, FirstHits]) -> None:
             .only(*names)
             .order_by("id")
         )
-        changed = []
-        for message in found:
-            values = {name: getattr(firsts[message.id], name) for name in names}
-            if any(getattr(message, name) != value for name, value in values.items()):
-                message.__dict__.update(values)
-                changed.append(message)
+        changed = [
+            message.id
+            for message in found
+            if any(getattr(message, name) != getattr(firsts[message.id], name) for name in names)
+        ]
         if changed:
-            Message.objects.bulk_update(changed, names, batch_size=BATCH_SIZE)
+            _write_firsts({one: firsts[one] for one in changed})
+
+
+def _write_firsts(firsts: Mapping[UUID, FirstHits]) -> None:
+    """Write what differs for each message, in one go: a CASE for each column takes far longer."""
+    names = (*FirstHits.__slots__, "id")
+    fields = {field.name: field for field in Message._meta.concrete_fields}
+    changes = ", ".join(f"{name} = %s" for name in names[:-1])
+    rows = [
+        [
+            fields[name].get_db_prep_value(
+                one if name == "id" else getattr(first, name), connection
+            )
+            for name in names
+        ]
+        for one, first in firsts.items()
+    ]
+    with connection.cursor() as cursor:
+        table = Message._meta.db_table
+        cursor.executemany(f"UPDATE {table} SET {changes} WHERE id = %s", rows)  # noqa: S608 - names of our own
 
 
 def _lock(message_ids: Collection[UUID]) -> dict[UUID, _Standing]:

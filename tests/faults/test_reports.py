@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
@@ -12,6 +13,7 @@ from random import Random
 from uuid import UUID
 
 import pytest
+from django.db import connection
 
 from sending import ledger
 from sending.ledger import Fact, Outcome
@@ -27,6 +29,7 @@ COPIES = 3
 SHUFFLES = 3
 MESSAGES = 1600
 LOT = 400
+TELLERS = 4
 # What may be told of one message.
 STORIES = [
     [Status.DELIVERED],
@@ -40,11 +43,11 @@ STORIES = [
 HITS = ["opened", "clicked", "unsubscribed", "deferred", "autoresponded"]
 
 
-def handed_off(profile: SendingProfile) -> list[Message]:
+def handed_off(profile: SendingProfile, *, number: int = MESSAGES) -> list[Message]:
     """Return messages that are on their way."""
-    rows = [MessageFactory.build(profile=profile, **pinned(profile)) for _ in range(MESSAGES)]
+    rows = [MessageFactory.build(profile=profile, **pinned(profile)) for _ in range(number)]
     ledger.accept(rows)
-    claimed = ledger.claim(limit=MESSAGES)
+    claimed = ledger.claim(limit=number)
     patience = timedelta(minutes=10)
     ledger.begin_handoff([(one.id, one.claim or 0) for one in claimed], patience=patience)
     return claimed
@@ -57,7 +60,9 @@ def pinned(profile: SendingProfile) -> dict[str, object]:
     }
 
 
-def stories(messages: Sequence[Message], dice: Random) -> tuple[list[Fact], dict[UUID, Status]]:
+def stories(
+    messages: Sequence[Message], dice: Random, *, number: int = FACTS
+) -> tuple[list[Fact], dict[UUID, Status]]:
     """Return what is told of the messages, and where that has to end."""
     facts: list[Fact] = []
     ends = {}
@@ -65,7 +70,7 @@ def stories(messages: Sequence[Message], dice: Random) -> tuple[list[Fact], dict
         story = dice.choice(STORIES)
         ends[message.id] = max(story, key=RANKED.index)
         facts += [FactFactory.build(message=message, status=status) for status in story]
-    while len(facts) < FACTS:
+    while len(facts) < number:
         message = dice.choice(messages)
         facts.append(FactFactory.build(message=message, status=None, kind=dice.choice(HITS)))
     return facts, ends
@@ -113,4 +118,33 @@ def test_thousands_of_facts_thrice_and_shuffled_end_as_if_told_once(shuffle: int
     assert dict(Message.objects.values_list("id", "status")) == ends
     written = Counter(Event.objects.exclude(key="").values_list("message_id", "kind", "key"))
     assert written == Counter((fact.message_id, fact.kind, fact.key) for fact in facts)
+    assert history_faults() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_several_who_are_told_the_same_at_once_write_it_once() -> None:
+    dice = Random(os.environ["FAULT_SEED"])
+    messages = handed_off(SendingProfileFactory.create(), number=100)
+    facts, ends = stories(messages, dice, number=300)
+    shuffled = [dice.sample(facts, len(facts)) for _ in range(TELLERS)]
+    failures = []
+
+    def tell(lot: list[Fact]) -> None:
+        try:
+            for start in range(0, len(lot), 50):
+                ledger.report(lot[start : start + 50])
+        except Exception as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=tell, args=[lot]) for lot in shuffled]
+    for thread in threads:
+        thread.start()
+    ledger.record(answers(messages))
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert dict(Message.objects.values_list("id", "status")) == ends
+    assert Event.objects.exclude(key="").count() == len(facts)
     assert history_faults() == []
