@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Count, Min, Q
+from django.utils import timezone
 
 from sending import bulk, ledger
 from sending.ledger import FirstHits
@@ -70,6 +71,17 @@ def relabel(message_ids: Collection[UUID]) -> int:
         _write(changed)
         _keep_firsts(message_ids)
     return len(changed)
+
+
+def reconsider(message_ids: Collection[UUID]) -> int:
+    """Label the hits on messages anew whose delivery was told only now; return how many changed.
+
+    What came right after the delivery is a machine's, and may have been stored before it was told.
+    """
+    was_hit = Q(any_opened_at__isnull=False) | Q(any_clicked_at__isnull=False)
+    hit = Message.objects.filter(was_hit, id__in=message_ids).values_list("id", flat=True)
+    ids = list(hit)
+    return relabel(ids) if ids else 0
 
 
 def truncate_ips(*, before: datetime, limit: int) -> int:
@@ -163,10 +175,16 @@ def _found(visit: Visit, handoff: dict[str, Any], *, is_burst: bool) -> dict[str
 
 def _handoffs(message_ids: Collection[UUID]) -> dict[UUID, dict[str, Any]]:
     """Return when the messages left, were taken and were delivered, as far as that is known."""
-    left = Message.objects.filter(id__in=message_ids).values_list("id", "handed_off_at")
+    left = Message.objects.filter(id__in=message_ids).values_list("id", "handed_off_at", "status")
+    now = timezone.now()
     known: dict[UUID, dict[str, Any]] = {
-        one: {"handed_off_at": handed_off_at, "accepted": [], "delivered": []}
-        for one, handed_off_at in left
+        one: {
+            "handed_off_at": handed_off_at,
+            # The next hop has not answered yet: it reads the mail, or has a scanner read it.
+            "accepted": [now] if status == Status.SENDING else [],
+            "delivered": [],
+        }
+        for one, handed_off_at, status in left
     }
     told = Event.objects.filter(
         message_id__in=message_ids, kind__in=(Status.SENT, Status.DELIVERED)

@@ -15,6 +15,7 @@ from sending.models import Event, Message, Status, new_message_id
 from tests.factories.facts import FactFactory
 from tests.factories.sending import MessageFactory
 from tests.factories.tracking import APPLE_PRIVACY, GMAIL, HitFactory, TrackedLinkFactory
+from tracking import visits
 from tracking.events import record_hits
 from tracking.models import TrackedLink, Visit
 from tracking.visitors import RULESET
@@ -131,6 +132,22 @@ def test_what_comes_too_soon_after_a_late_delivery_is_a_machine(message: Message
     ledger.report([FactFactory.build(message=message, occurred_at=at(3600))])
     record_hits([HitFactory.build(message=message, at=at(3601))])
     assert labels(message) == ["scanner"]
+
+
+def test_what_reads_the_mail_before_the_next_hop_has_answered_is_a_machine() -> None:
+    message = MessageFactory.create(status=Status.SENDING, handed_off_at=NOON)
+    record_hits([HitFactory.build(message=message, at=at(40))])
+    assert labels(message) == ["scanner"]
+
+
+def test_a_delivery_that_is_told_late_gives_hits_another_label(message: Message) -> None:
+    other = MessageFactory.create(status=Status.SENT, handed_off_at=NOON)
+    record_hits([HitFactory.build(message=message, at=at(3601))])
+    assert labels(message) == ["human"]
+    ledger.report([FactFactory.build(message=message, occurred_at=at(3600))])
+    assert visits.reconsider([message.id, other.id]) == 1
+    message.refresh_from_db()
+    assert (labels(message), message.opened_at) == (["scanner"], None)
 
 
 def test_a_burst_gives_earlier_clicks_another_label(
