@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from sending import ledger, outages
 from sending.commands.routes import set_fallback_routes
-from sending.models import Message, Route, Status
+from sending.models import Message, Route, SenderDomain, Status
 from tests.factories.facts import FactFactory
 from tests.factories.sending import (
     AttemptFactory,
@@ -104,7 +104,7 @@ def message() -> Message:
     outages.pause(relay, reason="535 5.7.8 <b>Bad password</b>", now=timezone.now())
     away = RouteFactory.create(name="Away")
     outages.mark_down(away, reason="connection refused", now=timezone.now())
-    SenderDomainFactory.create(domain="sender.example")
+    SenderDomainFactory.create(domain="sender.example", tracking_domain="links.sender.example")
     SuppressionFactory.create(address="gone@recipient.example")
     profile = SendingProfileFactory.create()
     set_fallback_routes(key=profile.api_key, routes=[relay])
@@ -121,6 +121,7 @@ def test_every_page_of_the_dashboard_opens_without_a_complaint(
     visitor.sign_in()
     key, version = message.api_key, message.template_version
     relay = Route.objects.get(name="Relay")
+    domain = SenderDomain.objects.get()
     unknown = MessageFactory.create(
         profile=key.sending_profile, status=Status.UNKNOWN, reason="The answer was lost"
     )
@@ -140,6 +141,7 @@ def test_every_page_of_the_dashboard_opens_without_a_complaint(
         f"/admin/sending/message/{unknown.pk}/change/": "The answer was lost",
         f"/admin/sending/message/{unknown.pk}/mark-delivered/": "it is not sent again then",
         "/admin/sending/senderdomain/": "sender.example",
+        f"/admin/sending/senderdomain/{domain.pk}/change/": "Tracking domain",
         "/admin/sending/suppression/": "gone@recipient.example",
         "/admin/auth/user/": "ann",
         "/inbox/": "Caught mail",
