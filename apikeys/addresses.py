@@ -6,7 +6,7 @@ address everywhere here, because dual-stack sockets report it so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -16,6 +16,7 @@ from ipaddress import (
     ip_interface,
     ip_network,
 )
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -89,7 +90,12 @@ def is_in_networks(address: IPAddress | None, *, networks: list[str]) -> bool:
 
 
 def client_address(request: HttpRequest) -> IPAddress | None:
-    """Return the address of the caller, or None when it cannot be known.
+    """Return the address of the caller, or None when it cannot be known."""
+    return address_in(request.META)
+
+
+def address_in(environ: Mapping[str, Any]) -> IPAddress | None:
+    """Return the address of the caller from the environment of a request (PEP 3333), or None.
 
     Every trusted proxy appends the address of its own caller to X-Forwarded-For, so with
     TRUSTED_PROXY_COUNT proxies that many entries from the right are true; what stands left of
@@ -97,11 +103,11 @@ def client_address(request: HttpRequest) -> IPAddress | None:
     REMOTE_ADDR of a Unix socket, give None.
     """
     if settings.TRUSTED_PROXY_COUNT > 0:
-        entries = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+        entries = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
         position = settings.TRUSTED_PROXY_COUNT
         text = entries[-position] if len(entries) >= position else ""
     else:
-        text = request.META.get("REMOTE_ADDR", "")
+        text = environ.get("REMOTE_ADDR", "")
     try:
         return parse_address(text)
     except ValueError:

@@ -139,7 +139,10 @@ class Server(BaseApplication):
         return application
 
     def _started(self, worker: Any) -> None:
+        from tracking import reach  # noqa: PLC0415 - as above
+
         self._services.start()
+        reach.look_soon()
         call_command("prepare_trial", show=True)
 
     def _stopped(self, server: Any, worker: Any) -> None:

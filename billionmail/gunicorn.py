@@ -1,6 +1,7 @@
 """Configure gunicorn for production: `gunicorn billionmail.wsgi -c billionmail/gunicorn.py`."""
 
 import os
+from typing import Any
 
 bind = os.environ.get("BIND", "127.0.0.1:8000")
 workers = int(os.environ.get("WEB_WORKERS", "2"))
@@ -13,3 +14,29 @@ keepalive = 75
 forwarded_allow_ips = ""
 # Nobody steers it but signals.
 control_socket_disable = True
+
+
+def post_worker_init(worker: Any) -> None:
+    """Start what stands beside the requests; the applications can be imported only now."""
+    if not _tracks():
+        return
+    from tracking import drainer, reach  # noqa: PLC0415
+
+    drainer.start()
+    if worker.age == 1:
+        reach.look_soon()
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """Store the hits that have come."""
+    if not _tracks():
+        return
+    from tracking import drainer  # noqa: PLC0415
+
+    drainer.stop()
+
+
+def _tracks() -> bool:
+    from django.apps import apps  # noqa: PLC0415
+
+    return apps.ready and apps.is_installed("tracking")

@@ -1,6 +1,7 @@
 """Spare programs what only people need: sessions, logins, CSRF tokens, messages, frames.
 
-A caller of ``/api/`` has a key and no cookie; looking for cookies took a tenth of its request.
+A caller of ``/api/`` has a key and no cookie; looking for cookies took a tenth of its request. Who
+opens a mail or follows its links, below ``/t/``, comes under the tracking domains too.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from typing import Any
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponsePermanentRedirect
+from django.middleware.common import CommonMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.deprecation import MiddlewareMixin
 
-FOR_PROGRAMS = "/api/"
+FOR_RECIPIENTS = "/t/"
+FOR_PROGRAMS = ("/api/", FOR_RECIPIENTS)
 
 
 class ForPeople(MiddlewareMixin):
@@ -40,6 +43,22 @@ class CsrfTokens(ForPeople, CsrfViewMiddleware):
 
 class Logins(ForPeople, AuthenticationMiddleware):
     """Know the person."""
+
+
+class Common(CommonMiddleware):
+    """Refuse a host that is not ours, except where nothing depends on the host."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
+        """Look at the host."""
+        if request.path_info.startswith(FOR_RECIPIENTS):
+            return None
+        return super().process_request(request)
+
+    def process_response(self, request: HttpRequest, response: Any) -> Any:
+        """Complete the answer; those to recipients are complete."""
+        if request.path_info.startswith(FOR_RECIPIENTS):
+            return response
+        return super().process_response(request, response)
 
 
 class Messages(ForPeople, MessageMiddleware):

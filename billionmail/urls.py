@@ -12,6 +12,7 @@ urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     path("api/", include("sending.urls")),
+    path("t/", include("tracking.urls")),
     path("u/", include("unsubscribe.urls")),
     path("favicon.ico", RedirectView.as_view(url=static("billionmail/icon.svg"))),
     path("healthz", health.healthz),

@@ -9,10 +9,12 @@ from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from django.apps import apps
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 from billionmail.api import BROKEN_OFF, envelope
+from tracking.wsgi import with_hits
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -53,3 +55,5 @@ def _refusal(start_response: StartResponse, http_status: HTTPStatus, msg: str) -
 
 
 application = with_chunked_bodies(get_wsgi_application())
+if apps.is_installed("tracking"):
+    application = with_hits(application)

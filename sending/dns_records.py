@@ -11,6 +11,7 @@ from typing import Any
 
 import dns.exception
 import dns.resolver
+from dns.rdtypes.ANY.CNAME import CNAME
 from dns.rdtypes.ANY.MX import MX
 from dns.rdtypes.ANY.TXT import TXT
 
@@ -84,8 +85,11 @@ def is_public(host: str) -> bool:
     return "." in name and not name.endswith(INNER_DOMAINS)
 
 
-def records_of(domain: SenderDomain, *, host: str) -> list[DnsRecord]:
-    """Return the records for a domain whose mail leaves through `host`; empty: not known."""
+def records_of(domain: SenderDomain, *, host: str, web_host: str = "") -> list[DnsRecord]:
+    """Return the records for a domain whose mail leaves through `host`; empty: not known.
+
+    `web_host`: the name in PUBLIC_URL, if the world can know it.
+    """
     records = [
         _spf(
             "SPF",
@@ -120,7 +124,22 @@ def records_of(domain: SenderDomain, *, host: str) -> list[DnsRecord]:
                 "Receivers look for SPF at the domain that bounces go to.",
             ),
         ]
+    if domain.tracking_domain:
+        records.append(_cname(domain.tracking_domain, web_host))
     return records
+
+
+def _cname(name: str, web_host: str) -> DnsRecord:
+    note = (
+        "Brings those who open a mail or follow its links here. The TLS front needs a certificate "
+        "for the name, too: see TRACKING_DOMAINS in docker/README.md."
+    )
+    if web_host and _address(web_host) is None:
+        return DnsRecord("Tracking domain", name, "CNAME", f"{web_host}.", note)
+    note = f"{note} It cannot be written out here, because PUBLIC_URL holds no public name."
+    return DnsRecord(
+        "Tracking domain", name, "CNAME", f"<{PLACEHOLDER_NAME}>", note, is_whole=False
+    )
 
 
 def _spf(purpose: str, name: str, host: str, note: str) -> DnsRecord:
@@ -193,6 +212,8 @@ def _look_up(record: DnsRecord, resolver: dns.resolver.Resolver) -> list[str]:
             values.append(b"".join(item.strings).decode("utf-8", "replace"))
         elif isinstance(item, MX):
             values.append(f"{item.preference} {item.exchange.to_text().lower()}")
+        elif isinstance(item, CNAME):
+            values.append(item.target.to_text().lower())
     return values
 
 
@@ -270,5 +291,11 @@ _JUDGES = {
         lambda published, needed: published.split()[-1] == needed.split()[-1].lower(),
         "Bounces go to another server. That is right only if it passes them on to this one.",
         is_single=False,
+    ),
+    "Tracking domain": _Judge(
+        lambda _: True,
+        lambda published, needed: published == needed.lower(),
+        "The name leads to another server. That is right only if it passes requests on to this "
+        "one under the same name.",
     ),
 }

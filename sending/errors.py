@@ -6,6 +6,7 @@ SendingError                    code 1005, HTTP 422: the caller's request cannot
 ├── TemplateUnavailable         1004, HTTP 404
 ├── SenderNotAllowed            1005, HTTP 403
 ├── InvalidAttribs              1005: not an object of scalars, too many, too long
+├── InvalidSwitch               1005: neither true nor false
 ├── IdempotencyKeyInvalid       1005, HTTP 400: not 1 to 255 printable characters
 ├── IdempotencyKeyReused        1005: another request was accepted under the same key
 ├── RequestInProgress           1005, HTTP 409: the same key is being worked on at this moment
@@ -64,6 +65,13 @@ class SenderNotAllowed(SendingError):
 
 class InvalidAttribs(SendingError):
     """The template variables of a request are of the wrong shape or size."""
+
+
+class InvalidSwitch(SendingError):
+    """A field of the request that switches something is neither true nor false."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Sending failed: {name} must be true or false, or be left out.")
 
 
 class IdempotencyKeyInvalid(SendingError):

@@ -6,6 +6,7 @@ them by this protocol alone, so that apps further down the data flow can add to 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -13,17 +14,23 @@ from typing import Any, Protocol
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from sending.models import Message
+from sending.models import Message, SenderDomain
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The two bodies of a template version, in the template language, before compilation."""
+    """The two bodies of a template version, in the template language, before compilation.
+
+    `fingerprint` tells this version from others, and is that of each message made from it.
+    """
 
     html: str
     text: str
     has_unsubscribe_link: bool
     places_unsubscribe_url: bool
+    track_opens: bool
+    track_clicks: bool
+    fingerprint: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +47,20 @@ class MessageStep(Protocol):
     def prepare(self, draft: Draft) -> Draft:
         """Return the draft with slots for what `fill` gives; called once per version and flags."""
 
-    def fill(self, message: Message) -> Additions:
-        """Return what this message gets; called once per message and try."""
+    def fill(self, message: Message, domain: SenderDomain | None) -> Additions:
+        """Return what this message gets; called once per message and try.
+
+        `domain`: that of its sender, None when it is none of ours or not active.
+        """
+
+
+def at_end_of_body(html: str, addition: str) -> str:
+    """Put it before the last ``</body>``, else before the last ``</html>``, else at the end."""
+    for tag in ("</body", "</html"):
+        ends = [found.start() for found in re.finditer(tag, html, re.IGNORECASE)]
+        if ends:
+            return html[: ends[-1]] + addition + html[ends[-1] :]
+    return html + addition
 
 
 @lru_cache(maxsize=1)

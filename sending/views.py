@@ -22,6 +22,7 @@ from sending import commands
 from sending.commands import Answer
 
 AS_DRF_WRITES = {"separators": (",", ":"), "ensure_ascii": False}
+OPTIONAL_FIELDS = ("addresser", "attribs", "track_opens", "track_clicks")
 BATCH_BODY_BYTES = 2 * 1024 * 1024
 
 
@@ -30,7 +31,7 @@ BATCH_BODY_BYTES = 2 * 1024 * 1024
 @permission_classes([AddressAllowed, scope("send")])
 @throttle_classes([KeyRateThrottle])
 def send(request: Request) -> HttpResponse:
-    """Accept one mail: ``recipient``, and if wanted ``addresser`` and ``attribs``.
+    """Accept one mail: ``recipient``, and if wanted the `OPTIONAL_FIELDS`.
 
     Success means that the message is stored durably; its id is in the header ``X-Message-ID``.
     """
@@ -90,7 +91,7 @@ def _respond(request: Request, accept: Callable[[], Answer]) -> HttpResponse:
 def _fields(request: Request, whom: str) -> dict[str, Any]:
     """Return the documented fields as they came; the commands check them, others are ignored."""
     body: dict[str, Any] = dict(request.data)  # the parser gives objects only
-    return {name: body.get(name) for name in (whom, "addresser", "attribs")}
+    return {name: body.get(name) for name in (whom, *OPTIONAL_FIELDS)}
 
 
 def _success(msg: str, answer: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from sending.pacing.providers import Providers
 from tests.factories.sending import RouteFactory
 from tests.redis_server import RedisServer
 from tests.sink import Sink
+from tracking import spool
 
 
 @pytest.fixture
@@ -42,6 +44,15 @@ def redis_server() -> Iterator[RedisServer]:
         server.start()
         yield server
         server.stop()
+
+
+@pytest.fixture
+def home(tmp_path: Path, settings: Any) -> Iterator[Path]:
+    """Give the spool of opens and clicks a place of its own, which is made when somebody writes."""
+    spool.writer.close()
+    settings.DATA_DIR = tmp_path
+    yield tmp_path / "spool"
+    spool.writer.close()
 
 
 @pytest.fixture(autouse=True)

@@ -86,4 +86,5 @@ def _own_order(message: Message) -> QuerySet[Suppression]:
 
 def _tell(message: Message, kind: str, *, now: datetime, detail: str) -> None:
     """Write it into the history of the message; it changes no status."""
-    ledger.report(message, kind=kind, status=None, now=now, detail=detail)
+    fact = ledger.Fact(message_id=message.id, kind=kind, occurred_at=now, key="", detail=detail)
+    ledger.report([fact])

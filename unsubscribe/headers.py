@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from functools import lru_cache
 
 from django.conf import settings
 from django.urls import reverse
 
-from sending.models import Message
-from sending.steps import Additions, Draft
+from sending.models import Message, SenderDomain
+from sending.steps import Additions, Draft, at_end_of_body
 from unsubscribe import tokens
 
 FOOTER = (
@@ -29,11 +28,11 @@ class ListUnsubscribe:
             return draft
         return replace(
             draft,
-            html=_with_footer(draft.html) if draft.html else "",
+            html=at_end_of_body(draft.html, FOOTER) if draft.html else "",
             text=draft.text.rstrip() + TEXT_FOOTER,
         )
 
-    def fill(self, message: Message) -> Additions:
+    def fill(self, message: Message, domain: SenderDomain | None) -> Additions:
         """Return this message's own link; the header fields only where the key asks for them."""
         if not settings.SIGNING_KEYS:
             return Additions({})
@@ -42,8 +41,8 @@ class ListUnsubscribe:
             return Additions({"UnsubscribeURL": before + tokens.make(message.id) + after})
         token, local_part = tokens.make_both(message.id)
         url = before + token + after
-        domain = settings.UNSUBSCRIBE_MAILTO_DOMAIN
-        ways = f"<{url}>, <mailto:{local_part}@{domain}>" if domain else f"<{url}>"
+        mailto = settings.UNSUBSCRIBE_MAILTO_DOMAIN
+        ways = f"<{url}>, <mailto:{local_part}@{mailto}>" if mailto else f"<{url}>"
         return Additions(
             {"UnsubscribeURL": url},
             headers=(
@@ -61,15 +60,6 @@ def _around_token(public_url: str) -> tuple[str, str]:
         placeholder
     )
     return before, after
-
-
-def _with_footer(html: str) -> str:
-    """Put the line before the last ``</body>``, else the last ``</html>``, else at the end."""
-    for tag in ("</body", "</html"):
-        ends = [found.start() for found in re.finditer(tag, html, re.IGNORECASE)]
-        if ends:
-            return html[: ends[-1]] + FOOTER + html[ends[-1] :]
-    return html + FOOTER
 
 
 add_list_unsubscribe = ListUnsubscribe()

@@ -104,19 +104,24 @@ class OperatorAdmin(ModelAdmin):
         return HttpResponseRedirect(self.url("change", original))
 
 
-class ReadOnlyAdmin(OperatorAdmin):
-    """Pages of rows that nobody adds, edits or deletes by hand."""
+class RecordAdmin(OperatorAdmin):
+    """Pages to read: of records that nobody writes here, and of which there are millions."""
+
+    paginator = InfinitePaginator
+    show_full_result_count = False
+    ordering: ClassVar[tuple[str, ...]] = ("-id",)
+    sortable_by = ()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse."""
+        """Refuse: it is a record."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse."""
+        """Refuse: it is a record."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse."""
+        """Refuse: it is a record."""
         return False
 
 

@@ -33,7 +33,7 @@ class SenderDomainForm(forms.ModelForm):
 
     class Meta:
         model = SenderDomain
-        fields = ("domain", "is_active", "is_dkim_active", "return_path_domain")
+        fields = ("domain", "is_active", "is_dkim_active", "return_path_domain", "tracking_domain")
 
     def clean_domain(self) -> str:
         """Return the domain as it stands in addresses; refuse one that exists."""
@@ -45,7 +45,14 @@ class SenderDomainForm(forms.ModelForm):
 
     def clean_return_path_domain(self) -> str:
         """Return the domain as it stands in addresses, or nothing."""
-        given = self.cleaned_data["return_path_domain"].strip()
+        return self._domain_or_nothing("return_path_domain")
+
+    def clean_tracking_domain(self) -> str:
+        """Return the domain as it stands in links, or nothing."""
+        return self._domain_or_nothing("tracking_domain")
+
+    def _domain_or_nothing(self, field: str) -> str:
+        given = self.cleaned_data[field].strip()
         return _normal(given) if given else ""
 
 
@@ -61,13 +68,22 @@ class SenderDomainAdmin(OperatorAdmin):
     actions_detail = ("check_dns", "new_dkim_key")
     change_form_outer_after_template = "sending/dns_records.html"
     fieldsets = (
-        (None, {"fields": ("domain", ("is_active", "is_dkim_active"), "return_path_domain")}),
+        (
+            None,
+            {
+                "fields": (
+                    "domain",
+                    ("is_active", "is_dkim_active"),
+                    ("return_path_domain", "tracking_domain"),
+                )
+            },
+        ),
     )
     add_fieldsets = (
         (
             None,
             {
-                "fields": ("domain", "return_path_domain"),
+                "fields": ("domain", ("return_path_domain", "tracking_domain")),
                 "description": "A DKIM key is made for the domain. The next page has the DNS "
                 "records to publish, ready to copy.",
             },
@@ -103,7 +119,9 @@ class SenderDomainAdmin(OperatorAdmin):
         """Store what was edited; a new domain gets its key."""
         if not change:
             created = commands.create_domain(
-                domain=obj.domain, return_path_domain=obj.return_path_domain
+                domain=obj.domain,
+                return_path_domain=obj.return_path_domain,
+                tracking_domain=obj.tracking_domain,
             )
             obj.pk, obj._state.adding = created.pk, False
             return

@@ -105,6 +105,8 @@ class SendingProfileForm(forms.ModelForm):
             "stream",
             "has_unsubscribe_link",
             "heeds_unsubscribes",
+            "track_opens",
+            "track_clicks",
             "is_strict",
             "sender_domains",
             "extra_senders",
@@ -175,6 +177,7 @@ class SendingProfileInline(StackedInline):
                     ("reply_to", "stream"),
                     ("has_unsubscribe_link", "is_strict"),
                     "heeds_unsubscribes",
+                    ("track_opens", "track_clicks"),
                 )
             },
         ),

@@ -16,7 +16,7 @@ from unfold.decorators import action, display
 
 from sending import suppressions
 from sending.addresses import InvalidAddress
-from sending.admin.base import InfinitePaginator, ReadOnlyAdmin
+from sending.admin.base import InfinitePaginator, RecordAdmin
 from sending.admin.suppression_forms import LiftForm, SuppressionForm
 from sending.admin.suppression_pages import SuppressionPages
 from sending.models import LiftedSuppression, Suppression
@@ -187,15 +187,11 @@ class SuppressionAdmin(SuppressionPages):
 
 
 @admin.register(LiftedSuppression)
-class LiftedSuppressionAdmin(ReadOnlyAdmin):
+class LiftedSuppressionAdmin(RecordAdmin):
     """Orders that were lifted or have expired; read only."""
 
     list_display = ("address", "why", "lifted_at", "lifted_by", "lift_note", "created_at")
     list_display_links = None
-    paginator = InfinitePaginator
-    show_full_result_count = False
-    ordering = ("-id",)
-    sortable_by = ()
     search_fields = ("address",)
     search_help_text = "A whole address, or another rule."
 

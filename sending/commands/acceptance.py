@@ -45,17 +45,27 @@ def accept_one(
     addresser: Any = None,
     attribs: Any = None,
     version: TemplateVersion | None = None,
+    track_opens: Any = None,
+    track_clicks: Any = None,
 ) -> UUID:
     """Store one message durably and return its id; the mail leaves within a second.
 
     `version`: send this wording, with its own subject, instead of what the key sends.
+    `track_opens`, `track_clicks`: None for what the key says.
     Raises a SendingError or apikeys' QuotaExceeded when it cannot be accepted. A suppressed
     recipient is written down as such, and refused.
     """
     profile = profile_of(key)
     address = read_recipient(recipient)
     try:
-        request = check_request(profile, addresser=addresser, attribs=attribs, version=version)
+        request = check_request(
+            profile,
+            addresser=addresser,
+            attribs=attribs,
+            version=version,
+            track_opens=track_opens,
+            track_clicks=track_clicks,
+        )
     except SendingError:
         _refuse_suppressed(profile, [address])  # the recipient's fault is told first
         raise
@@ -73,7 +83,13 @@ def accept_message(**request: Any) -> Message:
 
 
 def accept_batch(
-    *, key: ApiKey, recipients: Any, addresser: Any = None, attribs: Any = None
+    *,
+    key: ApiKey,
+    recipients: Any,
+    addresser: Any = None,
+    attribs: Any = None,
+    track_opens: Any = None,
+    track_clicks: Any = None,
 ) -> BatchReceipt:
     """Store a message for each valid recipient, all or none; say which were not valid.
 
@@ -85,7 +101,13 @@ def accept_batch(
     if not addresses:
         raise InvalidRecipient(nothing_left(rejected))
     try:
-        request = check_request(profile, addresser=addresser, attribs=attribs)
+        request = check_request(
+            profile,
+            addresser=addresser,
+            attribs=attribs,
+            track_opens=track_opens,
+            track_clicks=track_clicks,
+        )
         check_total(request.attribs, recipients=len(addresses))
     except SendingError:
         _refuse_suppressed(profile, addresses.values())  # as in `accept_one`

@@ -18,7 +18,9 @@ from sending.dns_records import DnsRecord, RecordFinding, State
 from sending.models import SenderDomain
 
 
-def create_domain(*, domain: str, return_path_domain: str = "") -> SenderDomain:
+def create_domain(
+    *, domain: str, return_path_domain: str = "", tracking_domain: str = ""
+) -> SenderDomain:
     """Store a sender domain with a DKIM key of its own; it does not sign until it is told to.
 
     Raises ValidationError, by field, with a text for the person who asked.
@@ -27,6 +29,7 @@ def create_domain(*, domain: str, return_path_domain: str = "") -> SenderDomain:
         domain=normal_domain(domain, field="domain"),
         return_path_domain=return_path_domain
         and normal_domain(return_path_domain, field="return_path_domain"),
+        tracking_domain=tracking_domain and normal_domain(tracking_domain, field="tracking_domain"),
     )
     row.dkim_private_key, row.dkim_dns_value = generate_key()
     row.full_clean()
@@ -62,9 +65,10 @@ def needed_records(domain: SenderDomain) -> list[DnsRecord]:
     """Return the records to publish, for mail that leaves through this server."""
     # An address literal stands in brackets when it greets (RFC 5321 section 4.1.3).
     greeting = settings.EHLO_NAME.strip("[]").removeprefix("IPv6:")
-    own_hosts = (greeting, urlsplit(settings.PUBLIC_URL).hostname or "")
-    public = filter(dns_records.is_public, own_hosts)
-    return dns_records.records_of(domain, host=next(public, ""))
+    web_host = urlsplit(settings.PUBLIC_URL).hostname or ""
+    public = filter(dns_records.is_public, (greeting, web_host))
+    web_host = web_host if dns_records.is_public(web_host) else ""
+    return dns_records.records_of(domain, host=next(public, ""), web_host=web_host)
 
 
 def check_domain(

@@ -14,6 +14,7 @@ from sending.addresses import Address, InvalidAddress, parse_address
 from sending.errors import (
     InvalidAttribs,
     InvalidRecipient,
+    InvalidSwitch,
     MissingVariable,
     NotConfigured,
     SendingError,
@@ -74,6 +75,8 @@ class Request:
     subject: str
     sender: Mailbox
     attribs: Mapping[str, Any]
+    track_opens: bool = False
+    track_clicks: bool = False
 
     def intake(self, recipients: Iterable[Address], *, priority: Priority) -> Intake:
         """Return new messages, one for each of the recipients."""
@@ -87,6 +90,8 @@ class Request:
             subject=self.subject,
             attribs=self.attribs,
             has_unsubscribe_link=self.profile.has_unsubscribe_link,
+            track_opens=self.track_opens,
+            track_clicks=self.track_clicks,
             message_id_domain=self.sender.address.rpartition("@")[2],
             priority=priority,
             recipients={new_message_id(): address for address in recipients},
@@ -105,14 +110,19 @@ def check_request(
     addresser: Any,
     attribs: Any,
     version: TemplateVersion | None = None,
+    track_opens: Any = None,
+    track_clicks: Any = None,
 ) -> Request:
     """Return what is to be sent, all but the recipient; raise a SendingError.
 
-    `version`: this wording, with its own subject, instead of what the key sends.
+    `version`: this wording, with its own subject, instead of what the key sends. `track_opens`
+    and `track_clicks`: None for what the key says.
     """
     wording, subject = (version, "") if version else _own_wording(profile)
     sender = senders.sender_for(profile, addresser)
     checked = check_attribs(attribs)
+    opens = _switch("track_opens", track_opens, otherwise=profile.track_opens)
+    clicks = _switch("track_clicks", track_clicks, otherwise=profile.track_clicks)
     if profile.is_strict:
         _require_variables(wording, subject, checked)
     if not _has_route(profile):
@@ -120,7 +130,15 @@ def check_request(
             "Sending failed: no route out is active; nothing was accepted. "
             "Add a default route in the dashboard, or enable it."
         )
-    return Request(profile, wording, subject, sender, checked)
+    return Request(profile, wording, subject, sender, checked, opens, clicks)
+
+
+def _switch(name: str, given: Any, *, otherwise: bool) -> bool:
+    if given is None:
+        return otherwise
+    if not isinstance(given, bool):
+        raise InvalidSwitch(name)
+    return given
 
 
 def _has_route(profile: SendingProfile) -> bool:

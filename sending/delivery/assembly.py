@@ -14,6 +14,7 @@ from sending.errors import RenderingError
 from sending.models import Message, SenderDomain, Stream, TemplateVersion
 from sending.outgoing import Mailbox, Outgoing
 from sending.rendering import Program, Target, compile_source, text_from_html
+from sending.signing import fingerprint
 from sending.steps import Draft, message_steps
 
 STREAM_HEADERS = {
@@ -40,7 +41,7 @@ def assemble(message: Message, *, domain: SenderDomain | None) -> Outgoing:
     version = message.template_version
     if version is None:
         raise RenderingError("The message has no template version.")
-    compiled = compile_version(version, has_unsubscribe_link=message.has_unsubscribe_link)
+    compiled = compile_version(version, message)
     values: dict[str, Any] = {
         "API": message.attribs,
         "Subscriber": {"Email": message.recipient},
@@ -49,7 +50,7 @@ def assemble(message: Message, *, domain: SenderDomain | None) -> Outgoing:
     }
     headers = list(STREAM_HEADERS[Stream(message.stream)])
     for step in message_steps():
-        additions = step.fill(message)
+        additions = step.fill(message, domain)
         values |= additions.values
         headers += additions.headers
     subject = compile_subject(message.subject or compiled.subject)
@@ -71,20 +72,42 @@ def assemble(message: Message, *, domain: SenderDomain | None) -> Outgoing:
     )
 
 
-def compile_version(version: TemplateVersion, *, has_unsubscribe_link: bool) -> Compiled:
+def compile_version(version: TemplateVersion, message: Message) -> Compiled:
     """Return the compiled bodies with the slots of all steps; versions never change, so cached."""
-    return _compile(version.subject, version.html, version.text, has_unsubscribe_link)
+    return _compile(
+        version.subject,
+        version.html,
+        version.text,
+        message.has_unsubscribe_link,
+        message.track_opens,
+        message.track_clicks,
+    )
 
 
 @lru_cache(maxsize=256)
-def _compile(subject: str, html: str, text: str, has_unsubscribe_link: bool) -> Compiled:
+def _compile(
+    subject: str,
+    html: str,
+    text: str,
+    has_unsubscribe_link: bool,
+    track_opens: bool,
+    track_clicks: bool,
+) -> Compiled:
     text = text or text_from_html(html)
     places = any(
         compile_source(source, target=target).uses_unsubscribe_url
         for source, target in ((html, Target.HTML), (text, Target.TEXT))
         if source
     )
-    draft = Draft(html, text, has_unsubscribe_link, places)
+    draft = Draft(
+        html=html,
+        text=text,
+        has_unsubscribe_link=has_unsubscribe_link,
+        places_unsubscribe_url=places,
+        track_opens=track_opens,
+        track_clicks=track_clicks,
+        fingerprint=fingerprint(html),
+    )
     for step in message_steps():
         draft = step.prepare(draft)
     return Compiled(

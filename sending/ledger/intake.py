@@ -40,6 +40,8 @@ class Intake:
     subject: str
     attribs: Mapping[str, Any]
     has_unsubscribe_link: bool
+    track_opens: bool
+    track_clicks: bool
     message_id_domain: str
     priority: int
     recipients: Mapping[UUID, Address]
@@ -62,6 +64,8 @@ class Intake:
                 subject=self.subject,
                 attribs=self.attribs,
                 has_unsubscribe_link=self.has_unsubscribe_link,
+                track_opens=self.track_opens,
+                track_clicks=self.track_clicks,
                 message_id=f"<{identity}@{self.message_id_domain}>",
                 priority=self.priority,
                 status=Status.QUEUED,
@@ -86,6 +90,8 @@ class Intake:
             "subject": self.subject,
             "attribs": self.attribs,
             "has_unsubscribe_link": self.has_unsubscribe_link,
+            "track_opens": self.track_opens,
+            "track_clicks": self.track_clicks,
             "message_id_domain": self.message_id_domain,
             "priority": int(self.priority),
             "despite": [str(reason) for reason in self.despite],
@@ -146,7 +152,8 @@ WITH given AS MATERIALIZED (
     FROM json_to_recordset(%s::json) AS shared (
         request integer, api_key_id uuid, template_version_id bigint, stream text,
         sender_address text, sender_name text, reply_to text, subject text, attribs jsonb,
-        has_unsubscribe_link boolean, message_id_domain text, priority smallint, despite text[]
+        has_unsubscribe_link boolean, track_opens boolean, track_clicks boolean,
+        message_id_domain text, priority smallint, despite text[]
     )
     JOIN json_to_recordset(%s::json) AS one (
         of_request integer, id uuid, recipient text, recipient_domain text, suppression_key text
@@ -178,13 +185,14 @@ WITH given AS MATERIALIZED (
 ), stored AS (
     INSERT INTO sending_message (
         id, api_key_id, template_version_id, stream, recipient, recipient_domain, sender_address,
-        sender_name, reply_to, subject, attribs, has_unsubscribe_link, message_id, priority, status,
-        reason, accepted_at, status_at, next_attempt_at, expires_at, attempt_count
+        sender_name, reply_to, subject, attribs, has_unsubscribe_link, track_opens, track_clicks,
+        message_id, priority, status, reason, accepted_at, status_at, next_attempt_at, expires_at,
+        attempt_count
     )
     SELECT id, api_key_id, template_version_id, stream, recipient, recipient_domain,
         sender_address, sender_name, reply_to, subject, attribs, has_unsubscribe_link,
-        '<' || id || '@' || message_id_domain || '>', priority, 'queued', '',
-        now, now, now, now + %s, 0
+        track_opens, track_clicks, '<' || id || '@' || message_id_domain || '>', priority, 'queued',
+        '', now, now, now, now + %s, 0
     FROM given
     WHERE NOT EXISTS (SELECT FROM blocked WHERE blocked.id = given.id)
     ON CONFLICT (id) DO NOTHING

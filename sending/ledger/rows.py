@@ -32,6 +32,8 @@ MESSAGE_FIELDS = (
     "subject",
     "attribs",
     "has_unsubscribe_link",
+    "track_opens",
+    "track_clicks",
     "message_id",
     "priority",
     "status",
@@ -124,14 +126,6 @@ def append_changes(changes: Iterable[Change]) -> None:
         for message_id, before, after, at, number, detail in changes
     ]
     bulk.insert(Event, fields=EVENT_FIELDS, rows=rows)
-
-
-def append_fact(
-    message_id: UUID, *, kind: str, before: str, after: str, at: datetime, detail: str
-) -> None:
-    """Append one event; `before` and `after` empty when it changes no status."""
-    row = (message_id, kind, before, after, at, None, detail[:DETAIL_LENGTH])
-    bulk.insert(Event, fields=EVENT_FIELDS, rows=[row])
 
 
 def insert_attempts(outcomes: Iterable[Outcome]) -> None:

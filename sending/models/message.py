@@ -71,7 +71,9 @@ class Message(models.Model):
     `handed_off_at` is set just before the body goes out: from then on the next hop may own it.
     `lapse_count` counts the claims that ended without a result since the last one that had any.
     `is_limited`: a limit of ours made it wait, last time that it was claimed.
-    `subject` and `template_version` are pinned at acceptance, as is the Message-ID.
+    `subject` and `template_version` are pinned at acceptance, as are the Message-ID and whether
+    the mail is tracked. `opened_at` and `clicked_at`: the first time by a person; `any_opened_at`
+    and `any_clicked_at`: the first time at all, be it by a machine.
     """
 
     id = models.UUIDField(primary_key=True, default=new_message_id, editable=False)
@@ -95,6 +97,8 @@ class Message(models.Model):
     subject = models.TextField(blank=True)
     attribs = models.JSONField(default=dict, blank=True)
     has_unsubscribe_link = models.BooleanField(default=False)
+    track_opens = models.BooleanField(default=False, db_default=False)
+    track_clicks = models.BooleanField(default=False, db_default=False)
     message_id = models.CharField("Message-ID", max_length=320)
 
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
@@ -112,6 +116,10 @@ class Message(models.Model):
     claim = models.BigIntegerField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     handed_off_at = models.DateTimeField(null=True, blank=True)
+    opened_at = models.DateTimeField(null=True, blank=True)
+    clicked_at = models.DateTimeField(null=True, blank=True)
+    any_opened_at = models.DateTimeField(null=True, blank=True)
+    any_clicked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         """Invariants, and an index for each query that runs often."""

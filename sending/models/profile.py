@@ -77,6 +77,16 @@ class SendingProfile(models.Model):
         help_text="Off: mail of the transactional class goes out to people who have unsubscribed, "
         "such as receipts. Bulk mail never does, and every other suppression holds.",
     )
+    track_opens = models.BooleanField(
+        "Track opens",
+        default=True,
+        help_text="Adds an invisible picture to HTML mail. A request can say otherwise.",
+    )
+    track_clicks = models.BooleanField(
+        "Track clicks",
+        default=True,
+        help_text="Leads the links of HTML mail through this server. A request can say otherwise.",
+    )
     is_strict = models.BooleanField(
         "Strict variables",
         default=False,

@@ -21,6 +21,7 @@ from sending.rendering.syntax import (
     Path,
     Range,
     Static,
+    Tracked,
     Tree,
     With,
 )
@@ -28,6 +29,7 @@ from sending.rendering.syntax import (
 MAX_DEPTH = 50
 MAX_ACTIONS = 20_000
 
+TRACKED = "tracked"
 _FOREIGN = {"assign", "block", "break", "continue", "define", "include", "template"}
 
 
@@ -84,13 +86,14 @@ class _Parser:
             "if": self._if,
             "with": self._with,
             "range": self._range,
+            TRACKED: self._tracked,
         }
         word = action.tokens[0].text
         if word in _FOREIGN:
             self._fail(action, f"{word} is not part of this language")
         if word not in blocks:
             return self._output(action)
-        if len(self._open) >= MAX_DEPTH:
+        if len(self._open) >= MAX_DEPTH and word != TRACKED:  # put there by a step, not by people
             self._fail(action, f"blocks stand more than {MAX_DEPTH} deep")
         self._open.append(action)
         with self._scope(dot=self._names.dot):
@@ -150,6 +153,16 @@ class _Parser:
         with self._scope(dot=dot):
             body, end = self._branch()
         return With(value, body, self._otherwise(end))
+
+    def _tracked(self, action: Action) -> Node:
+        number = action.tokens[1].text if len(action.tokens) == 2 else ""
+        if not (number.isascii() and number.isdigit() and len(number) < 6):
+            self._fail(action, f"{TRACKED} stands before the number of a link and nothing else")
+        body, end = self._branch()
+        if end.tokens[0].text == "else":
+            self._fail(end, f"{TRACKED} has no else")
+        self._refuse_rest(end)
+        return Tracked(int(number), body)
 
     def _range(self, action: Action) -> Node:
         declared, tokens = self._range_variables(action)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sending.rendering.contexts import Context, Place, after_action, after_text
-from sending.rendering.syntax import Body, If, Node, Output, Range, Static, With
+from sending.rendering.syntax import Body, If, Node, Output, Range, Static, Tracked, With
 
 _MOST_CONTEXTS = 16
 _EFFORT_PER_NODE = 20
@@ -45,6 +45,8 @@ def _bodies(node: Node) -> tuple[Body, ...]:
             return (*(body for _, body in branches), otherwise)
         case With(body=body, otherwise=otherwise) | Range(body=body, otherwise=otherwise):
             return (body, otherwise)
+        case Tracked(body=body):
+            return (body,)
     return ()
 
 
@@ -69,6 +71,8 @@ class _Walk:
                 return frozenset(map(after_action, contexts))
             case If() | With():
                 return frozenset().union(*(self.body(body, contexts) for body in _bodies(node)))
+            case Tracked(body=body):
+                return self.body(body, contexts)
             case Range(body=body, otherwise=otherwise):
                 return self._repeated(body, contexts) | self.body(otherwise, contexts)
         return contexts

@@ -40,12 +40,18 @@ from sending.rendering.syntax import (
     Path,
     Range,
     Static,
+    Tracked,
     Tree,
     With,
 )
 
 MAX_OUTPUT_CHARACTERS = 1 << 20
 MAX_STEPS = 500_000
+
+# What MESSAGE_STEPS give for the whole of a URL, or its beginning: the rest of the template's
+# world cannot reach these names, and what stands there needs no escape in any place.
+TRACKING = "Tracking"
+TRACKED = "Tracked"
 
 _Write = Callable[[Frame], str]
 
@@ -154,12 +160,16 @@ class _Compiler:
                 return _with(value, self.body(body), self.body(otherwise))
             case Range():
                 return self._range(node)
+            case Tracked(number=number, body=body):
+                return _tracked(number, *self.parts(body))
         raise TypeError(node)
 
     def _output(self, expression: Expression, escape: Escape) -> _Write:
         """Return the same closure for the same look-up from the root, which changes nothing."""
         if not (isinstance(expression, Path) and expression.base == ROOT):
             return _output(compile_expression(expression), escape)
+        if expression.keys[:1] == (TRACKING,):
+            escape = str
         known = self._outputs.get((expression, escape))
         if known is None:
             known = self._outputs[expression, escape] = _output(
@@ -222,6 +232,18 @@ def _silent(evaluate: Evaluate) -> _Write:
     def write(frame: Frame) -> str:
         evaluate(frame)
         return ""
+
+    return write
+
+
+def _tracked(number: int, pieces: list[str], holes: list[tuple[int, _Write]]) -> _Write:
+    def write(frame: Frame) -> str:
+        filled = pieces.copy()
+        for position, inner in holes:
+            filled[position] = inner(frame)
+        text = "".join(filled)
+        track = frame.root.get(TRACKED)
+        return track(number, text) if track else text
 
     return write
 
@@ -295,6 +317,8 @@ def _steps(body: Body) -> int:
                 total += _weight(expression) + _steps(inner) + _steps(otherwise)
             case Range(expression=expression, otherwise=otherwise):
                 total += _weight(expression) + _steps(otherwise)
+            case Tracked(body=inner):
+                total += _steps(inner)
             case Output(expression=expression) | Declare(expression=expression):
                 total += _weight(expression)
     return total

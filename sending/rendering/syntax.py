@@ -105,7 +105,15 @@ class Range:
     otherwise: Body
 
 
-Node = Static | Output | Declare | If | With | Range
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """Write what the root's ``Tracked`` makes of the rendered body, a URL; without it, the body."""
+
+    number: int
+    body: Body
+
+
+Node = Static | Output | Declare | If | With | Range | Tracked
 Body = tuple[Node, ...]
 
 

@@ -11,6 +11,7 @@ from tests.bench import full_table
 from tests.bench.check import check
 from tests.bench.goals import SINGLE
 from tests.bench.keys import FAR, SIGNED, Keys
+from tests.bench.pixels import Pixels
 from tests.bench.product import Product
 from tests.bench.profile import LONG, Profile
 from tests.bench.report import Report
@@ -64,6 +65,7 @@ class Bench:
             for number in range(1, profile.rounds + 1):
                 label = f"round {number}/{profile.rounds}"
                 self._take_turns(self._contenders(profile, empty_view), label)
+            self._pixels()
             self._long_past()
             self._long_queues()
         self._latencies()
@@ -93,6 +95,16 @@ class Bench:
             "smtp-source, far": lambda: smtp_source(sink, messages=profile.few, is_far=True),
             "full queue, far": lambda: ours.deliver(profile.few, key=FAR),
         }
+
+    def _pixels(self) -> None:
+        """Compare the pixel with one that writes to the database, in turns."""
+        seconds = self._profile.load_seconds
+        with Pixels(self._stage).running() as pixels:
+            for number in range(self._profile.rounds + 1):
+                self._take_turns(
+                    {name: lambda load=load: load(seconds) for name, load in pixels.items()},  # type: ignore[misc]
+                    f"opens {number}/{self._profile.rounds}",
+                )
 
     def _long_queues(self) -> None:
         """Drain each long queue once."""

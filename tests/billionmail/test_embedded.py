@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import json
 import re
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 from pathlib import Path
@@ -45,6 +48,10 @@ class Trial:
 
     def mails(self) -> list[Path]:
         return sorted((self.directory / "var/inbox").glob("*.eml"))
+
+    def kinds(self) -> set[str]:
+        with sqlite3.connect(self.directory / "var/billionmail.sqlite3") as connection:
+            return {kind for (kind,) in connection.execute("SELECT kind FROM sending_event")}
 
     def send(self, recipient: str) -> requests.Response:
         return requests.post(
@@ -110,6 +117,19 @@ def test_a_first_start_ends_in_a_mail_that_can_be_seen_and_a_second_changes_noth
         assert trial.send_in_chunks("chunks@example.com").status_code == 200
         wait_until(lambda: len(trial.mails()) == 3, seconds=5)
     assert "Traceback" not in trial.output
+
+
+def test_an_opening_and_a_click_are_in_the_history_within_two_seconds(trial: Trial) -> None:
+    with trial.start():
+        trial.wait()
+        assert trial.send("ann@example.com").status_code == 200
+        wait_until(trial.mails, seconds=5)
+        mail = email.message_from_bytes(trial.mails()[0].read_bytes(), policy=email.policy.default)
+        html = mail.get_body(("html",)).get_content()
+        for address in re.findall(r'"(http://127[^"]+/t/[^"]+)"', html):
+            requests.get(address, allow_redirects=False, timeout=5).raise_for_status()
+        wait_until(lambda: {"opened", "clicked"} <= trial.kinds(), seconds=2)
+    assert "Tracked links may not work" not in trial.output
 
 
 def test_mail_that_waits_when_it_stops_is_sent_at_the_next_start(trial: Trial) -> None:

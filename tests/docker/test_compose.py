@@ -181,6 +181,17 @@ def test_exactly_one_proxy_is_believed():
     assert "trusted_proxies" not in front
 
 
+def test_tracking_domains_are_served_like_the_domain():
+    front = (DOCKER / "caddy" / "Caddyfile").read_text()
+    assert "\n{$DOMAIN} {$TRACKING_DOMAINS} {\n" in front
+    assert "TRACKING_DOMAINS" in SERVICES["caddy"]["environment"]
+
+
+def test_whoever_stores_hits_has_the_files_that_the_web_server_writes_them_to():
+    for name in ("web", "worker"):
+        assert "data:/var/lib/billionmail" in SERVICES[name]["volumes"]
+
+
 def test_accepted_mail_is_on_disk_before_the_answer():
     assert "synchronous_commit" not in str(SERVICES["postgres"])
     assert "fsync" not in str(SERVICES["postgres"])

@@ -86,7 +86,7 @@ class TemplateVersionFactory(DjangoModelFactory):
 
 
 class SendingProfileFactory(DjangoModelFactory):
-    """What a key sends: complete, so that `profile.api_key` is ready to send."""
+    """What a key sends: complete, so that `profile.api_key` is ready to send; not tracked."""
 
     class Meta:
         model = SendingProfile
@@ -96,6 +96,8 @@ class SendingProfileFactory(DjangoModelFactory):
     sender_address = "shop@sender.example"
     sender_name = "The Shop"
     route = factory.SubFactory(RouteFactory)
+    track_opens = False
+    track_clicks = False
 
 
 class MessageFactory(DjangoModelFactory):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from sending.models import Message
+from sending.models import Message, SenderDomain
 from sending.steps import Additions, Draft
 
 
@@ -15,7 +15,7 @@ class DieOfPoison:
         """Change nothing."""
         return draft
 
-    def fill(self, message: Message) -> Additions:
+    def fill(self, message: Message, domain: SenderDomain | None) -> Additions:
         """End the process at once, or add nothing."""
         if message.recipient.startswith("poison."):
             os._exit(9)

@@ -172,14 +172,16 @@ class Stage:
         self.secrets = json.loads(made.stdout)
 
     @contextlib.contextmanager
-    def web(self) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-        """Serve the API at the address that is yielded."""
+    def web(
+        self, *, ready: str = "/readyz", **environment: str
+    ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+        """Serve the API at the address that is yielded, once `ready` answers 200 there."""
         address = f"127.0.0.1:{free_port()}"
-        own = {"BIND": address, "PUBLIC_URL": f"http://{address}"}
+        own = {"BIND": address, "PUBLIC_URL": f"http://{address}"} | environment
         arguments = ("-m", "gunicorn", "billionmail.wsgi", "-c", "billionmail/gunicorn.py")
         log = self.directory / "web.log"
-        with program(*arguments, log=log, **self.environment, **own) as running:
-            wait_until(lambda: answers(f"http://{address}/readyz"))
+        with program(*arguments, log=log, **self.environment | own) as running:
+            wait_until(lambda: answers(f"http://{address}{ready}"))
             yield f"http://{address}", running
 
     @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from django.db import connection
 
 from sending.models import Message, Route, Status
 from tests.factories.apikeys import key_with_secret
-from tests.factories.sending import SendingProfileFactory
+from tests.factories.sending import SendingProfileFactory, TemplateFactory
 from tests.processes import answers, program, stop, wait_until
 from tests.rig.servers import redis
 from tests.sink import Sink, free_port
@@ -28,6 +29,8 @@ pytestmark = [
         reason="runs in the PostgreSQL half of `make test`",
     ),
 ]
+
+TRACKED = '<html><body><a href="https://shop.example/">shop</a></body></html>'
 
 
 class Production:
@@ -109,6 +112,26 @@ def test_a_mail_goes_from_the_web_process_through_a_worker_to_the_server(
         wait_until(lambda: sink.recipients == ["ann@recipient.example"], seconds=5)
         assert stop(worker, signal.SIGTERM) == 0
     wait_until(lambda: Message.objects.get().status == Status.SENT, seconds=5)
+
+
+def test_an_opening_and_a_click_are_in_the_history_within_two_seconds(
+    production: Production, sink: Sink
+) -> None:
+    profile = production.key.sending_profile
+    profile.track_opens = profile.track_clicks = True
+    profile.template = TemplateFactory.create(version__html=TRACKED)
+    profile.save()
+    with production.worker():
+        production.send("ann@recipient.example")
+        wait_until(lambda: sink.messages)
+        html = sink.messages[0].get_body(("html",)).get_content()
+        addresses = re.findall(r'(?:href|src)="([^"]+)"', html)
+        answers = [requests.get(one, allow_redirects=False, timeout=5) for one in addresses]
+        assert [answer.status_code for answer in answers] == [302, 200]
+        events = Message.objects.get().events.filter(kind__in=["opened", "clicked"])
+        wait_until(lambda: events.count() == 2, seconds=2)
+    spool = Path(production.environment["DATA_DIR"]) / "spool"
+    assert len(list(spool.glob("*.hits"))) == 1  # of the process that answered; it goes on
 
 
 def test_two_workers_share_a_batch_without_a_duplicate(production: Production, sink: Sink) -> None:

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('sending', '0012_know_domains_by_kind'),
+        ('sending', '0001_initial'),
         ('unsubscribe', '0001_initial'),
     ]
 

@@ -43,12 +43,18 @@ def page(domain: SenderDomain, name: str = "change") -> str:
 def test_new_domain_leads_to_its_records(admin_client: Client) -> None:
     response = admin_client.post(
         f"{LIST}add/",
-        {"domain": "Shop.Example", "return_path_domain": "bounce.shop.example"},
+        {
+            "domain": "Shop.Example",
+            "return_path_domain": "bounce.shop.example",
+            "tracking_domain": "Links.Shop.Example",
+        },
         follow=True,
     )
     domain = SenderDomain.objects.get()
     shown = response.content.decode()
     assert domain.domain == "shop.example"
+    assert domain.tracking_domain == "links.shop.example"
+    assert "CNAME" in shown
     assert "bm1._domainkey.shop.example" in shown
     assert domain.dkim_dns_value in shown.replace("&#x3D;", "=")
     assert "PRIVATE KEY" not in shown

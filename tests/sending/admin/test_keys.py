@@ -35,6 +35,8 @@ def form(*, profile: SendingProfile | None = None, **sends: Any) -> dict[str, An
         "ambiguity_policy": "retry",
         "extra_senders": "",
         "heeds_unsubscribes": "on",
+        "track_opens": "on",
+        "track_clicks": "on",
         **sends,
     }
     return {
@@ -70,6 +72,15 @@ def test_key_that_sends_nothing_yet_can_be_told_later_what_to_send(admin_client:
     asked = form(api_key=key.pk, template=TemplateFactory.create().pk)
     assert admin_client.post(f"{LIST}{key.pk}/change/", asked).status_code == 302
     assert SendingProfile.objects.get().sender_address == "shop@sender.example"
+
+
+def test_tracking_is_on_for_a_new_key_and_can_be_switched_off(admin_client: Client) -> None:
+    asked = form(template=TemplateFactory.create().pk)
+    del asked["sending_profile-0-track_clicks"]  # how a browser sends an empty box
+    admin_client.post(f"{LIST}add/", asked)
+    profile = SendingProfile.objects.get()
+    assert (profile.track_opens, profile.track_clicks) == (True, False)
+    assert "Track opens" in admin_client.get(f"{LIST}{profile.pk}/change/").text
 
 
 def test_what_a_key_sends_can_be_edited(admin_client: Client) -> None:

@@ -30,7 +30,11 @@ def name_server() -> Iterator[NameServer]:
 @pytest.fixture
 def domain(settings) -> SenderDomain:
     settings.PUBLIC_URL = "https://mail.shop.example"
-    return create_domain(domain="shop.example", return_path_domain="bounce.shop.example")
+    return create_domain(
+        domain="shop.example",
+        return_path_domain="bounce.shop.example",
+        tracking_domain="links.shop.example",
+    )
 
 
 def states(domain: SenderDomain, name_server: NameServer) -> dict[str, str]:
@@ -76,6 +80,9 @@ def test_records_name_the_host_the_selector_and_the_return_path(domain: SenderDo
     assert records["DMARC"].name == "_dmarc.shop.example"
     assert records["Return-path MX"].value == "10 mail.shop.example."
     assert records["Return-path SPF"].name == "bounce.shop.example"
+    tracking = records["Tracking domain"]
+    assert (tracking.name, tracking.type) == ("links.shop.example", "CNAME")
+    assert tracking.value == "mail.shop.example."
 
 
 def test_records_of_a_domain_without_return_path_leave_it_out(settings) -> None:
@@ -112,12 +119,14 @@ def test_each_fault_is_named_and_what_is_there_is_shown(
     name_server.publish("_dmarc.shop.example", "TXT", "v=DMARC1; p=none", "v=DMARC1; p=reject")
     name_server.publish("bounce.shop.example", "MX", "10 elsewhere.example.")
     name_server.broken.add("bounce.shop.example")
+    name_server.publish("links.shop.example", "CNAME", "elsewhere.example.")
     assert states(domain, name_server) == {
         "SPF": State.DIFFERENT,
         "DKIM": State.DIFFERENT,
         "DMARC": State.SEVERAL,
         "Return-path MX": State.FAILED,
         "Return-path SPF": State.FAILED,
+        "Tracking domain": State.DIFFERENT,
     }
     domain.refresh_from_db()
     stored = {finding["purpose"]: finding for finding in domain.findings}
@@ -173,7 +182,7 @@ def test_host_that_nobody_outside_can_reach_stands_in_no_record(
     settings.EHLO_NAME, settings.PUBLIC_URL = host, f"http://{host}:8000"
     records = {record.purpose: record for record in needed_records(domain)}
     lacking = {purpose for purpose, record in records.items() if not record.is_whole}
-    assert lacking == {"SPF", "Return-path SPF", "Return-path MX"}
+    assert lacking == {"SPF", "Return-path SPF", "Return-path MX", "Tracking domain"}
     assert not any(host.strip("[]") in record.value for record in records.values())
     assert "<the public name or address of this server>" in records["SPF"].value
 

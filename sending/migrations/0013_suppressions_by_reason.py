@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('sending', '0010_write_attempts_once'),
+        ('sending', '0012_index_events_by_kind'),
     ]
 
     operations = [
@@ -80,7 +80,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='event',
-            constraint=models.CheckConstraint(condition=models.Q(('status_after', ''), models.Q(('status_after__in', ['queued', 'suppressed']), ('status_before', '')), models.Q(('status_after__in', ['canceled', 'expired', 'sending', 'sent', 'suppressed']), ('status_before', 'queued')), models.Q(('status_after__in', ['canceled', 'expired', 'sending', 'sent', 'suppressed']), ('status_before', 'deferred')), models.Q(('status_after__in', ['bounced', 'deferred', 'expired', 'failed', 'queued', 'rejected', 'sent', 'suppressed', 'unknown']), ('status_before', 'sending')), models.Q(('status_after__in', ['bounced', 'complained', 'delivered']), ('status_before', 'sent')), models.Q(('status_after__in', ['bounced', 'complained']), ('status_before', 'delivered')), models.Q(('status_after__in', ['complained', 'queued']), ('status_before', 'bounced')), models.Q(('status_after__in', ['bounced', 'complained', 'delivered', 'queued', 'sent']), ('status_before', 'unknown')), models.Q(('status_after__in', ['queued']), ('status_before', 'failed')), models.Q(('status_after__in', ['queued']), ('status_before', 'rejected')), models.Q(('status_after__in', ['queued']), ('status_before', 'expired')), models.Q(('status_after__in', ['sent']), ('status_before', 'suppressed')), _connector='OR'), name='event_follows_the_state_machine'),
+            constraint=models.CheckConstraint(condition=models.Q(('status_after', ''), models.Q(('status_after__in', ['queued', 'suppressed']), ('status_before', '')), models.Q(('status_after__in', ['canceled', 'expired', 'sending', 'sent', 'suppressed']), ('status_before', 'queued')), models.Q(('status_after__in', ['canceled', 'expired', 'sending', 'sent', 'suppressed']), ('status_before', 'deferred')), models.Q(('status_after__in', ['bounced', 'deferred', 'expired', 'failed', 'queued', 'rejected', 'sent', 'suppressed', 'unknown']), ('status_before', 'sending')), models.Q(('status_after__in', ['bounced', 'complained', 'delivered', 'queued', 'sent']), ('status_before', 'unknown')), models.Q(('status_after__in', ['bounced', 'complained', 'delivered', 'failed', 'rejected']), ('status_before', 'sent')), models.Q(('status_after__in', ['bounced', 'complained', 'rejected']), ('status_before', 'delivered')), models.Q(('status_after__in', ['bounced', 'complained', 'delivered', 'queued', 'rejected']), ('status_before', 'failed')), models.Q(('status_after__in', ['bounced', 'complained', 'queued']), ('status_before', 'rejected')), models.Q(('status_after__in', ['complained', 'queued']), ('status_before', 'bounced')), models.Q(('status_after__in', ['queued']), ('status_before', 'expired')), models.Q(('status_after__in', ['sent']), ('status_before', 'suppressed')), _connector='OR'), name='event_follows_the_state_machine'),
         ),
         migrations.AddConstraint(
             model_name='suppression',

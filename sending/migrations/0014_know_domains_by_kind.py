@@ -9,7 +9,7 @@ def name_kinds(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("sending", "0011_suppressions_by_reason"),
+        ("sending", "0013_suppressions_by_reason"),
     ]
 
     operations = [
