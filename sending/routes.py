@@ -43,6 +43,7 @@ class Ways:
         for row in _fallbacks([profile.pk for profile in profiles]):
             self._further[row.api_key_id].append(row.route)
         self._probed: set[int] = set()
+        self._healthy: dict[UUID, Route] = {}
 
     def choose(self, profile: SendingProfile | None, *, bound_to: int | None) -> Route | NoWay:
         """Return the first route of the key that can be used, or that which it is bound to.
@@ -50,6 +51,8 @@ class Ways:
         When all are down it is the first of those: its failure then waits as any other. A paused
         one takes a single message when its time has come, which shows whether it works again.
         """
+        if bound_to is None and profile is not None and profile.pk in self._healthy:
+            return self._healthy[profile.pk]
         listed = self._listed(profile)
         listed = [route for route in listed if route.pk == bound_to] or listed
         if not listed:
@@ -59,6 +62,8 @@ class Ways:
             return self._wait_for(listed)
         chosen = next((one for one in usable if not one.is_down(now=self._now)), usable[0])
         outages.watch(chosen)
+        if bound_to is None and profile is not None and not chosen.is_paused():
+            self._healthy[profile.pk] = chosen  # so it is for every message of this key
         return chosen
 
     def have_choice(self) -> bool:

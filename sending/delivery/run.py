@@ -27,8 +27,6 @@ TURN_SECONDS = 0.25
 SWEEP_LEASES_SECONDS = 5
 SUSPECT_SECONDS = 1
 
-Claim = tuple[UUID, int]
-
 
 class Run:
     """The messages that this worker holds, and the lanes that carry them.
@@ -37,8 +35,8 @@ class Run:
     network: each turn moves what the sockets are ready for, answers every lane that asks for its
     hand-off, and records every result, in a few statements.
     What could not be written because the database was away is kept, and written before anything
-    else is done. A held message is known by its id and its claim: after a lapse this very worker
-    may claim it anew while the older parcel is still on its way.
+    else is done. What is held is known by its parcel, not by its message: after a lapse this very
+    worker may claim it anew while the older parcel is still on its way.
     """
 
     def __init__(self) -> None:
@@ -46,8 +44,8 @@ class Run:
         self._desk = Desk()
         self._lanes: dict[int, Lanes] = {}
         self._retired: list[Lanes] = []
-        self._held: dict[Claim, Parcel] = {}
-        self._handed_off: set[Claim] = set()
+        self._held: set[Parcel] = set()
+        self._handed_off: set[Parcel] = set()
         self._unstarted: list[Parcel] = []
         self._shut_out: list[tuple[Result, list[Parcel]]] = []
         self._open_claims: set[int] = set()
@@ -239,7 +237,7 @@ class Run:
             lanes=lanes,
             stopwatch=stopwatch,
         )
-        self._held[parcel.claim] = parcel
+        self._held.add(parcel)
         lanes.put(parcel)
 
     def _lanes_of(self, route: Route) -> Lanes:
@@ -283,7 +281,7 @@ class Run:
             self._forget(self._unstarted)
             self._unstarted = []
         for claim in list(self._open_claims):
-            ledger.release_claim(claim, except_ids=[one[0] for one in self._held])
+            ledger.release_claim(claim, except_ids=[one.outgoing.id for one in self._held])
             self._open_claims.discard(claim)
         return finished
 
@@ -298,10 +296,12 @@ class Run:
             patience=patience,
             must_last=any(one.parcel.policy == AmbiguityPolicy.HOLD for one in requests),
         )
-        self._handed_off |= granted
         self._desk.requests = []
         for request in requests:
-            request.answer(is_granted=request.parcel.claim in granted)
+            is_granted = request.parcel.claim in granted
+            if is_granted:
+                self._handed_off.add(request.parcel)
+            request.answer(is_granted=is_granted)
 
     def _record_results(self) -> int:
         finished = self._desk.results
@@ -328,13 +328,13 @@ class Run:
         """Keep hold of what waits for a free connection, thrice in the life of a lease."""
         now = time.monotonic()
         if now - self._extended_at >= settings.LEASE_SECONDS / 3:
-            ledger.extend_leases([claim for claim in self._held if claim not in self._handed_off])
+            ledger.extend_leases([parcel.claim for parcel in self._held - self._handed_off])
             self._extended_at = now
 
     def _forget(self, parcels: Iterable[Parcel]) -> None:
         for parcel in parcels:
-            self._held.pop(parcel.claim, None)
-            self._handed_off.discard(parcel.claim)
+            self._held.discard(parcel)
+            self._handed_off.discard(parcel)
 
 
 def deliver_due() -> int:

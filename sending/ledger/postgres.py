@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import UTC, timedelta
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -155,17 +155,23 @@ def claim_due(
     """Move up to `limit` due messages to ``sending`` and return them."""
     statement = CLAIM.format(
         limit=int(limit),
-        columns=", ".join(COLUMNS),
+        columns=", ".join(map(_as_read, COLUMNS)),
         lapses=f"lapse_count {'>=' if suspects else '<'} {SUSPECT_LAPSES}",
     )
-    attribs_at = COLUMNS.index("attribs")
+    attribs_at, accepted_at = COLUMNS.index("attribs"), COLUMNS.index("accepted_at")
     messages = []
     passed_over = [_list(passing_over.get(priority, ())) for priority in Priority]
     for row in _execute(statement, [*passed_over, claim, lease.total_seconds()]):
         values = list(row)
         values[attribs_at] = _parse_attribs(values[attribs_at])
+        values[accepted_at] = values[accepted_at].replace(tzinfo=UTC)
         messages.append(Message.from_db(connection.alias, COLUMNS, values))
     return messages
+
+
+def _as_read(column: str) -> str:
+    """Read a time without its zone: psycopg needs long to give it one."""
+    return f"{column} AT TIME ZONE 'UTC'" if column == "accepted_at" else column
 
 
 @lru_cache(maxsize=64)

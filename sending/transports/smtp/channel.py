@@ -6,8 +6,9 @@ the one before, in one write (RFC 2920 section 3.1): a message costs one round t
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import lru_cache
 
 from sending.errors import Reply
@@ -37,6 +38,7 @@ class Channel:
         self._moved_at = 0.0
         self.is_quick = False
         self._behind: Transaction | None = None
+        self._moved: list[Transaction] = []
         self._out = memoryview(b"")
         self._out_before_end_of_body: int | None = None
         self._body_left_at = 0.0
@@ -66,12 +68,13 @@ class Channel:
         """Whether octets wait for the socket to take them."""
         return bool(self._out)
 
-    def start(self, transaction: Transaction) -> Iterator[Transaction]:
-        """Begin with a message on an idle channel; yields as ``go_on``."""
+    def start(self, transaction: Transaction) -> list[Transaction]:
+        """Begin with a message on an idle channel; returns as ``go_on``."""
         self.current = transaction
-        yield from self._guarded(self._write, transaction.begin())
+        self._guarded(self._write, transaction.begin())
+        return self._take_moved()
 
-    def send_body(self, behind: Transaction | None) -> Iterator[Transaction]:
+    def send_body(self, behind: Transaction | None) -> list[Transaction]:
         """Send the body that waits for leave, and the envelope of the next message behind it."""
         self.waits_for_leave = False
         body = self._current().take_body()
@@ -79,28 +82,39 @@ class Channel:
         if behind is not None:
             self._behind = behind
             body += behind.begin()
-        yield from self._guarded(self._write, body)
+        self._guarded(self._write, body)
+        return self._take_moved()
 
-    def withdraw(self) -> Iterator[Transaction]:
+    def withdraw(self) -> list[Transaction]:
         """End the message that waits for leave, and with it the connection."""
         self.waits_for_leave = False
         self._current().withdraw()
-        yield from self._next()
+        self._next()
+        return self._take_moved()
 
-    def go_on(self, *, can_read: bool, can_write: bool) -> Iterator[Transaction]:
-        """Move octets; yield each transaction that now waits for leave or has its answer."""
+    def go_on(self, *, can_read: bool, can_write: bool) -> list[Transaction]:
+        """Move octets; return each transaction that now waits for leave or has its answer."""
         if can_write:
-            yield from self._guarded(self._flush)
+            self._guarded(self._flush)
         if can_read and self.session.is_open:
-            yield from self._guarded(self._read)
-            yield from self._hear()
+            self._guarded(self._read)
+            self._hear()
+        return self._take_moved()
 
-    def lose(self, error: ConnectionLost) -> Iterator[Transaction]:
-        """Give up the connection; yield what was on it."""
+    def lose(self, error: ConnectionLost) -> list[Transaction]:
+        """Give up the connection; return what was on it."""
+        self._lose(error)
+        return self._take_moved()
+
+    def _take_moved(self) -> list[Transaction]:
+        moved, self._moved = self._moved, []
+        return moved
+
+    def _lose(self, error: ConnectionLost) -> None:
         self.waits_for_leave = False
         while self.current is not None:
             self.current.lose(error)
-            yield from self._next()
+            self._next()
         self.session.drop()
 
     def _current(self) -> Transaction:
@@ -108,21 +122,19 @@ class Channel:
             raise RuntimeError("the channel is idle")
         return self.current
 
-    def _guarded(self, move: object, *arguments: object) -> Iterator[Transaction]:
+    def _guarded(self, move: Callable[..., None], *arguments: bytes) -> None:
         try:
-            move(*arguments)  # type: ignore[operator]
+            move(*arguments)
         except ConnectionLost as error:
-            yield from self._last_words()
-            yield from self.lose(error)
+            self._hear_last_words()
+            self._lose(error)
 
-    def _last_words(self) -> Iterator[Transaction]:
+    def _hear_last_words(self) -> None:
         """Read the reason that a server may have given before it closed."""
-        try:
+        with contextlib.suppress(ConnectionLost):
             if self.is_writing:
                 self.wire.read_some()
-        except ConnectionLost:
-            pass
-        yield from self._hear()
+        self._hear()
 
     def _read(self) -> None:
         if self.wire.read_some() and self.is_idle:
@@ -148,46 +160,45 @@ class Channel:
         self._out_before_end_of_body -= count
         if self._out_before_end_of_body <= 0:
             self._out_before_end_of_body = None
-            self._body_left_at = time.monotonic()
+            self._moved_at = self._body_left_at = time.monotonic()
             self._current().body_left()
-            self._moved_at = time.monotonic()
 
-    def _hear(self) -> Iterator[Transaction]:
+    def _hear(self) -> None:
         while self.current is not None and self.session.is_open:
             try:
                 received = self.wire.next_reply()
             except ConnectionLost as error:
-                yield from self.lose(error)
+                self._lose(error)
                 return
             if received is None:
                 return
-            yield from self._hear_one(_read_reply(received[0], tuple(received[1])))
+            self._hear_one(_read_reply(received[0], tuple(received[1])))
 
-    def _hear_one(self, reply: Reply) -> Iterator[Transaction]:
+    def _hear_one(self, reply: Reply) -> None:
         transaction = self._current()
         if transaction.awaits_acceptance:
             self.is_quick = time.monotonic() - self._body_left_at < QUICK_SECONDS
         step = transaction.hear(reply)
         if step is Step.NOTHING:
-            yield from self._next()
+            self._next()
             return
         self._moved_at = time.monotonic()
         if step is Step.LEAVE:
             self.waits_for_leave = True
-            yield transaction
+            self._moved.append(transaction)
         elif octets := transaction.to_write():
-            yield from self._guarded(self._write, octets)
+            self._guarded(self._write, octets)
 
-    def _next(self) -> Iterator[Transaction]:
+    def _next(self) -> None:
         """Let the message behind follow the one that has its answer."""
         ended = self._current()
         self.current, self._behind = self._behind, None
         self._moved_at = time.monotonic()
         self.session.note_message()
-        yield ended
+        self._moved.append(ended)
         if not ended.is_session_good and self.session.is_open:
             self.session.drop()
-            yield from self.lose(ConnectionLost("the connection was closed after the one before"))
+            self._lose(ConnectionLost("the connection was closed after the one before"))
 
 
 # A server says the same words for nearly every message; only its acceptance has a number in it.
