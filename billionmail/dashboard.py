@@ -38,6 +38,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     mail = [
         _item("Dashboard", "dashboard", "admin:index"),
         _item("Messages", "mail", "admin:sending_message_changelist"),
+        _item("Events", "timeline", "admin:sending_event_changelist"),
+        _item("Links", "link", "admin:tracking_trackedlink_changelist"),
         _item("API keys", "key", "admin:apikeys_apikey_changelist"),
         _item("Templates", "draft", "admin:sending_template_changelist"),
     ]

@@ -82,6 +82,9 @@ MESSAGE_STEPS = [
     "tracking.links.add_tracking",
 ]
 
+# Who knows more about the events of a message than the log says, for the pages that show them.
+EVENT_NOTES = ["tracking.admin.notes.notes_on_visits"]
+
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -175,6 +178,8 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 30.0,
         "options": {"expires": 10},
     },
+    # Each worker does it every hour; this is for a pool that forks.
+    "truncate-ips": {"task": "tracking.truncate_ips", "schedule": 3600.0},
 }
 
 # --- Delivery -----------------------------------------------------------------------------
@@ -190,6 +195,13 @@ PACING_RECENT_SECONDS = 1.0
 MX_LOOKUPS = env.bool("MX_LOOKUPS", default=True)
 # Django's e-mail backends, if a route uses one, would otherwise wait for a silent server for ever.
 EMAIL_TIMEOUT = 60
+
+# --- Tracking -----------------------------------------------------------------------------
+
+# A MaxMind file (GeoLite2-Country.mmdb or a larger one) that tells the country of an address.
+GEOIP_FILE = env.str("GEOIP_FILE", default="")
+# After so many days the address of who opened or clicked is shortened to its network.
+IP_DAYS = env.int("IP_DAYS", default=30)
 
 # --- HTTP API -----------------------------------------------------------------------------
 

@@ -7,3 +7,7 @@ class TrackingConfig(AppConfig):
     """What happened afterwards."""
 
     name = "tracking"
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        from tracking import checks  # noqa: F401 - importing it registers the checks

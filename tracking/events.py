@@ -1,18 +1,32 @@
-"""Turn hits into facts of the messages' histories."""
+"""Turn what reaches us about a message into facts of the one event log."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from django.db import transaction
+
 from sending import ledger
-from sending.models import Message
+from sending.ledger import Fact
+from tracking import visits
 from tracking.hits import Hit
 
 
 def record_hits(hits: Sequence[Hit]) -> None:
-    """Write hits down in the event log; those of messages that are gone are left out."""
-    messages = Message.objects.in_bulk({hit.message_id for hit in hits})
-    for hit in hits:
-        message = messages.get(hit.message_id)
-        if message is not None:
-            ledger.report(message, kind=hit.kind, status=None, now=hit.at, detail=hit.user_agent)
+    """Write opens and clicks to the log and keep who it was, in one transaction.
+
+    Idempotent by the key of each hit. Hits on messages that are not here are left out.
+    """
+    by_fact = {
+        Fact(
+            message_id=hit.message_id,
+            kind=hit.kind,
+            occurred_at=hit.at,
+            key=f"hit:{hit.key}",
+        ): hit
+        for hit in hits
+    }
+    with transaction.atomic():
+        new = ledger.report(list(by_fact))
+        if new:
+            visits.store([(by_fact[fact], event_id) for fact, event_id in new])

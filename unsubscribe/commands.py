@@ -27,6 +27,14 @@ def unsubscribe(message: Message, *, method: Unsubscribe.Method, now: datetime) 
         )
         if is_new:
             ledger.report(
-                message, kind="unsubscribed", status=None, now=now, detail=f"By {method.label}."
+                [
+                    ledger.Fact(
+                        message_id=message.id,
+                        kind="unsubscribed",
+                        occurred_at=now,
+                        key="",
+                        detail=f"By {method.label}.",
+                    )
+                ]
             )
     return is_new

@@ -104,6 +104,27 @@ class OperatorAdmin(ModelAdmin):
         return HttpResponseRedirect(self.url("change", original))
 
 
+class RecordAdmin(OperatorAdmin):
+    """Pages to read: of records that nobody writes here, and of which there are millions."""
+
+    paginator = InfinitePaginator
+    show_full_result_count = False
+    ordering: ClassVar[tuple[str, ...]] = ("-id",)
+    sortable_by = ()
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Refuse: it is a record."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse: it is a record."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse: it is a record."""
+        return False
+
+
 def with_preview_policy(response: HttpResponse) -> HttpResponse:
     """Let a page that frames a mail load nothing from elsewhere."""
     response["Content-Security-Policy"] = PREVIEW_POLICY

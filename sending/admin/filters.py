@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from apikeys.models import ApiKey
-from sending.models import Message, Template, TemplateVersion, first_id_since
+from sending.models import Template, TemplateVersion, first_id_since
 
 
 class AcceptedFilter(SimpleListFilter):
@@ -32,7 +32,7 @@ class AcceptedFilter(SimpleListFilter):
         """Return the spans to choose from."""
         return [(name, title) for name, (title, _) in self.spans.items()]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Message]) -> QuerySet[Message]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the messages of the chosen span."""
         value = self.value()
         if value not in self.spans:
@@ -54,7 +54,7 @@ class KeyFilter(SimpleListFilter):
         keys = ApiKey.objects.order_by("name").values_list("pk", "name")
         return [(str(pk), name) for pk, name in keys]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Message]) -> QuerySet[Message]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the messages of the chosen key."""
         chosen = [UUID(pk) for pk, _ in self.lookup_choices if pk == self.value()]
         return queryset.filter(api_key__in=chosen) if chosen else queryset
@@ -71,7 +71,7 @@ class TemplateFilter(SimpleListFilter):
         templates = Template.objects.order_by("name").values_list("pk", "name")
         return [(str(pk), name) for pk, name in templates]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Message]) -> QuerySet[Message]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the messages of the chosen template."""
         chosen = [pk for pk, _ in self.lookup_choices if pk == self.value()]
         if not chosen:

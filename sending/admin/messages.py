@@ -19,28 +19,16 @@ from unfold.decorators import action, display
 
 from sending import commands
 from sending.addresses import InvalidAddress, parse_address
-from sending.admin.base import InfinitePaginator, OperatorAdmin, with_preview_policy
+from sending.admin.base import RecordAdmin, with_preview_policy
 from sending.admin.blocked import explanation, split_blocked
 from sending.admin.filters import AcceptedFilter, KeyFilter, TemplateFilter
+from sending.admin.timeline import MAX_EVENTS, STATUS_COLORS, timeline
 from sending.delivery.assembly import assemble
 from sending.errors import SendingError
 from sending.models import Message, Status
 from sending.models.event import TRANSITIONS
 from sending.models.message import WAITING
 
-COLORS = {
-    Status.QUEUED: "info",
-    Status.SENDING: "info",
-    Status.SENT: "success",
-    Status.DELIVERED: "success",
-    Status.DEFERRED: "warning",
-    Status.UNKNOWN: "warning",
-    Status.EXPIRED: "danger",
-    Status.BOUNCED: "danger",
-    Status.COMPLAINED: "danger",
-    Status.REJECTED: "danger",
-    Status.FAILED: "danger",
-}
 RESENDABLE = tuple(
     status
     for status, afters in TRANSITIONS.items()
@@ -52,7 +40,7 @@ LARGE = ("attribs", "template_version__html", "template_version__text")
 
 
 @admin.register(Message)
-class MessageAdmin(OperatorAdmin):
+class MessageAdmin(RecordAdmin):
     """Nobody writes a message here; `sending.commands` sends again and cancels."""
 
     list_display = (
@@ -67,10 +55,6 @@ class MessageAdmin(OperatorAdmin):
     list_display_links = ("recipient",)
     list_filter = ("status", AcceptedFilter, KeyFilter, TemplateFilter)
     list_select_related = ("api_key", "template_version__template")
-    paginator = InfinitePaginator
-    show_full_result_count = False
-    ordering = ("-id",)
-    sortable_by = ()
     search_fields = ("recipient",)
     search_help_text = "A recipient's whole address, a message id, or a Message-ID."
     actions = ("send_selected_again", "mark_selected_delivered", "cancel_selected")
@@ -78,18 +62,6 @@ class MessageAdmin(OperatorAdmin):
     change_form_outer_after_template = "sending/message.html"
 
     # --- Who may do what ---
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse: messages come in by the API, and as tests from the template's page."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: a message is a record."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: a message is a record."""
-        return False
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Allow the acts to whom Django gives the right to change messages."""
@@ -142,7 +114,7 @@ class MessageAdmin(OperatorAdmin):
         written = {term, address.address, address.suppression_key}
         return queryset.filter(recipient__in=written), False
 
-    @display(description="Status", label=COLORS)
+    @display(description="Status", label=STATUS_COLORS)
     def state(self, message: Message) -> str:
         """Show the status as a coloured word."""
         return message.status
@@ -267,13 +239,11 @@ class MessageAdmin(OperatorAdmin):
         attempts = message.attempts.select_related("route").order_by("number", "id")
         context |= {
             "title": f"Message to {message.recipient}",
-            "color": COLORS.get(message.status, ""),
-            "events": [
-                (event, COLORS.get(Status(event.status_after), "") if event.status_after else "")
-                for event in message.events.order_by("id")
-            ],
+            "color": STATUS_COLORS.get(message.status, ""),
+            "timeline": timeline(message),
+            "max_events": MAX_EVENTS,
             "attempts": [
-                (attempt, COLORS.get(Status(attempt.outcome), "")) for attempt in attempts
+                (attempt, STATUS_COLORS.get(Status(attempt.outcome), "")) for attempt in attempts
             ],
             "attribs": json.dumps(message.attribs, indent=2, ensure_ascii=False),
             **_mail_of(message),

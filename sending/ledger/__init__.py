@@ -3,13 +3,16 @@
 Every change of status and its event are one transaction, the edge is looked up in `TRANSITIONS`,
 and the clock is the database's. Functions take many messages at a time. What is done for every
 message of a queue (claim, hand-off, record) is a few statements of its own on PostgreSQL
-(`postgres`) with a twin for other databases (`portable`); the rest is one code (`moves`).
+(`postgres`) with a twin for other databases (`portable`); the rest is one code: `moves` by time and
+by people, `reports` by others.
 """
 
 from sending.ledger.facts import (
     MAX_LAPSES,
     MAY_BECOME_SENT,
     AttemptFacts,
+    Fact,
+    FirstHits,
     IllegalTransition,
     Outcome,
 )
@@ -24,7 +27,6 @@ from sending.ledger.moves import (
     reap,
     release,
     release_claim,
-    report,
     requeue,
 )
 from sending.ledger.queue import (
@@ -35,6 +37,7 @@ from sending.ledger.queue import (
     new_claim,
     record,
 )
+from sending.ledger.reports import keep_first_hits, report
 from sending.ledger.rows import EVENT_FIELDS, MESSAGE_FIELDS, database_now
 
 __all__ = [
@@ -44,6 +47,8 @@ __all__ = [
     "MESSAGE_FIELDS",
     "AttemptFacts",
     "Blocked",
+    "Fact",
+    "FirstHits",
     "IllegalTransition",
     "Intake",
     "Outcome",
@@ -57,6 +62,7 @@ __all__ = [
     "has_suspects",
     "hasten",
     "hasten_limited",
+    "keep_first_hits",
     "mark_delivered",
     "new_claim",
     "reap",

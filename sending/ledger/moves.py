@@ -1,9 +1,9 @@
-"""Accept messages, and move them outside the run of the queue: by time, by people, by reports."""
+"""Accept messages, and move them outside the run of the queue: by time and by people."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
@@ -16,7 +16,6 @@ from sending.ledger.portable import held_by
 from sending.ledger.rows import (
     REASON_LENGTH,
     append_changes,
-    append_fact,
     database_now,
     insert_messages,
 )
@@ -127,6 +126,7 @@ def requeue(message_ids: Collection[UUID], *, detail: str) -> int:
                     expires_at=Now() + lifetime,
                     attempt_count=0,
                     lapse_count=0,
+                    **_forget_handoff(status),
                 )
     return moved
 
@@ -161,29 +161,9 @@ def hasten_limited() -> int:
     return waiting.update(next_attempt_at=Now())
 
 
-def report(
-    message: Message, *, kind: str, status: Status | None, now: datetime, detail: str
-) -> None:
-    """Write down a fact that reached us later; move the status when that is an edge.
-
-    `status` None, or not reachable from where the message stands: the fact changes no status.
-    """
-    with transaction.atomic():
-        locked = Message.objects.select_for_update().get(pk=message.pk)
-        before = locked.status
-        after = status if status is not None and status in TRANSITIONS[before] else None
-        if after is not None:
-            Message.objects.filter(pk=locked.pk).update(
-                status=after, status_at=Now(), reason=detail[:REASON_LENGTH], lease_until=None
-            )
-        append_fact(
-            message.pk,
-            kind=kind,
-            before=before if after else "",
-            after=after or "",
-            at=now,
-            detail=detail,
-        )
+def _forget_handoff(status: str) -> dict[str, object]:
+    """Return the changes by which late reports on a copy with a known end are not on the next."""
+    return {} if status in (Status.UNKNOWN, Status.EXPIRED) else {"handed_off_at": None}
 
 
 def _move(

@@ -128,14 +128,6 @@ def append_changes(changes: Iterable[Change]) -> None:
     bulk.insert(Event, fields=EVENT_FIELDS, rows=rows)
 
 
-def append_fact(
-    message_id: UUID, *, kind: str, before: str, after: str, at: datetime, detail: str
-) -> None:
-    """Append one event; `before` and `after` empty when it changes no status."""
-    row = (message_id, kind, before, after, at, None, detail[:DETAIL_LENGTH])
-    bulk.insert(Event, fields=EVENT_FIELDS, rows=[row])
-
-
 def insert_attempts(outcomes: Iterable[Outcome]) -> None:
     """Insert the tries on the wire that the outcomes tell of, but for those that are known."""
     names = [FOREIGN_KEYS.get(name, name) for name in ATTEMPT_FIELDS]

@@ -16,6 +16,8 @@ from sending.models.message import Message, Status
 
 # The kind of a try whose answer was lost: the next hop may have the message.
 AMBIGUOUS = "ambiguous"
+# What happens to every message.
+USUAL_KINDS = (Status.QUEUED, Status.SENDING, Status.SENT)
 
 
 class Attempt(models.Model):
@@ -53,6 +55,24 @@ class Attempt(models.Model):
         return f"Attempt {self.number}: {self.outcome}"
 
 
+# What can be told of a message that has left, the higher the later: whatever comes in whatever
+# order, the highest that was told is where the message ends. It may be taken and then returned;
+# only who has it can complain of it.
+RANKED = (
+    Status.SENT,
+    Status.FAILED,
+    Status.DELIVERED,
+    Status.REJECTED,
+    Status.BOUNCED,
+    Status.COMPLAINED,
+)
+
+
+def _above(status: Status) -> frozenset[str]:
+    """Return what may still be told of a message that stands here."""
+    return frozenset(RANKED[RANKED.index(status) + 1 :])
+
+
 # What may follow what. A status moves only along these edges: `sending.ledger` looks here before it
 # writes, and the database refuses an event that is not among them.
 TRANSITIONS: dict[str, frozenset[str]] = {
@@ -73,16 +93,16 @@ TRANSITIONS: dict[str, frozenset[str]] = {
             Status.UNKNOWN,
         }
     ),
-    Status.SENT: frozenset({Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED}),
-    Status.DELIVERED: frozenset({Status.BOUNCED, Status.COMPLAINED}),
-    Status.BOUNCED: frozenset({Status.COMPLAINED, Status.QUEUED}),
     Status.UNKNOWN: frozenset(
         {Status.SENT, Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED, Status.QUEUED}
     ),
-    Status.FAILED: frozenset({Status.QUEUED}),
-    Status.REJECTED: frozenset({Status.QUEUED}),
+    Status.SENT: _above(Status.SENT),
+    Status.DELIVERED: _above(Status.DELIVERED),
+    Status.FAILED: _above(Status.FAILED) | {Status.QUEUED},
+    Status.REJECTED: _above(Status.REJECTED) | {Status.QUEUED},
+    Status.BOUNCED: _above(Status.BOUNCED) | {Status.QUEUED},
+    Status.COMPLAINED: _above(Status.COMPLAINED),
     Status.EXPIRED: frozenset({Status.QUEUED}),
-    Status.COMPLAINED: frozenset(),
     Status.SUPPRESSED: frozenset(),
     Status.CANCELED: frozenset(),
 }
@@ -101,7 +121,8 @@ class Event(models.Model):
     """One fact about a message, never edited: a change of status, or something reported later.
 
     `kind` is a word of anymail's event vocabulary or, for a change of status, the new status.
-    `status_before` and `status_after` are empty for a fact that changes no status.
+    `status_before` and `status_after` are empty for a fact that changes no status. `key` names a
+    fact that others told us, so that it is written once however often it is told.
     """
 
     message = models.ForeignKey(
@@ -117,13 +138,28 @@ class Event(models.Model):
     occurred_at = models.DateTimeField()
     attempt_number = models.PositiveSmallIntegerField(null=True)
     detail = models.CharField(max_length=1000, blank=True, default="")
+    key = models.CharField(max_length=255, blank=True, default="", db_default="")
 
     class Meta:
-        """The history of one message, in order; the edges of the state machine."""
+        """The history of one message, in order; the edges of the state machine.
 
-        indexes = [models.Index(fields=["message", "id"], name="event_of_message")]
+        The three changes of status that every message goes through are in no index but the first.
+        """
+
+        indexes = [
+            models.Index(fields=["message", "id"], name="event_of_message"),
+            # The event list of the dashboard; of the other kinds every message has one or two.
+            models.Index(
+                fields=["kind", "-id"], name="event_by_kind", condition=~Q(kind__in=USUAL_KINDS)
+            ),
+        ]
         constraints = [
-            models.CheckConstraint(name="event_follows_the_state_machine", condition=_is_an_edge())
+            models.CheckConstraint(name="event_follows_the_state_machine", condition=_is_an_edge()),
+            models.UniqueConstraint(
+                name="event_is_written_once",
+                fields=["message", "kind", "key"],
+                condition=~Q(key=""),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -72,7 +72,8 @@ class Message(models.Model):
     `lapse_count` counts the claims that ended without a result since the last one that had any.
     `is_limited`: a limit of ours made it wait, last time that it was claimed.
     `subject` and `template_version` are pinned at acceptance, as are the Message-ID and whether
-    the mail is tracked.
+    the mail is tracked. `opened_at` and `clicked_at`: the first time by a person; `any_opened_at`
+    and `any_clicked_at`: the first time at all, be it by a machine.
     """
 
     id = models.UUIDField(primary_key=True, default=new_message_id, editable=False)
@@ -115,6 +116,10 @@ class Message(models.Model):
     claim = models.BigIntegerField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     handed_off_at = models.DateTimeField(null=True, blank=True)
+    opened_at = models.DateTimeField(null=True, blank=True)
+    clicked_at = models.DateTimeField(null=True, blank=True)
+    any_opened_at = models.DateTimeField(null=True, blank=True)
+    any_clicked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         """Invariants, and an index for each query that runs often."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +13,23 @@ from django.contrib.auth import get_user_model
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from sending import outages
+from sending import ledger, outages
 from sending.commands.routes import set_fallback_routes
 from sending.models import Message, Route, SenderDomain, Status
+from tests.factories.facts import FactFactory
 from tests.factories.sending import (
+    AttemptFactory,
+    EventFactory,
     MessageFactory,
     RouteFactory,
     SenderDomainFactory,
     SendingProfileFactory,
     SuppressionFactory,
 )
+from tests.factories.tracking import APPLE_PRIVACY, GMAIL, HitFactory, TrackedLinkFactory
 from tests.rig.servers import find
+from tracking.events import record_hits
+from tracking.models import TrackedLink
 from unsubscribe import tokens
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
@@ -143,6 +151,74 @@ def test_every_page_of_the_dashboard_opens_without_a_complaint(
         name = name.replace(str(unknown.pk), "unknown")
         visitor.open(path, shows=shows, name=f"{name}-{width}-{scheme}")
     assert visitor.complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_what_happened_is_told_on_its_pages(
+    browser: Browser, live_server: Any, message: Message, width: int, scheme: str
+) -> None:
+    opened, link = eventful(message)
+    visitor = Visitor(browser, live_server.url, width=width, scheme=scheme)
+    visitor.sign_in()
+    pages = {
+        "events": ("/admin/sending/event/", "550 5.1.1"),
+        "timeline": (f"/admin/sending/message/{opened.pk}/change/", "not counted"),
+        "links": ("/admin/tracking/trackedlink/", "shop.example"),
+        "link": (f"/admin/tracking/trackedlink/{link.pk}/change/", "Who and when"),
+    }
+    for name, (path, shows) in pages.items():
+        visitor.open(path, shows=shows, name=f"tracking-{name}-{width}-{scheme}")
+    assert visitor.complaints == []
+
+
+def eventful(message: Message) -> tuple[Message, TrackedLink]:
+    """Let everything happen to a message that can."""
+    now = timezone.now()
+    opened = MessageFactory.create(
+        profile=message.api_key.sending_profile,
+        status=Status.SENT,
+        handed_off_at=now - timedelta(hours=2),
+        recipient="a.person.with.quite.a.long.name@department.company.example",
+    )
+    AttemptFactory.create(message=opened)
+    for before, after in pairwise(["", Status.QUEUED, Status.SENDING, Status.SENT]):
+        EventFactory.create(
+            message=opened,
+            kind=after,
+            status_before=before,
+            status_after=after,
+            occurred_at=now - timedelta(hours=2),
+        )
+    url = "https://shop.example/" + "a-page-with-a-long-name/" * 6 + "?utm_source=mail"
+    links = [
+        TrackedLinkFactory.create(
+            template_version=opened.template_version, position=place, url=f"{url}&link={place}"
+        )
+        for place in (1, 2)
+    ]
+    fields = {"message": opened, "at": now}
+    arrived_at = now - timedelta(hours=1)
+    ledger.report([FactFactory.build(message=opened, occurred_at=arrived_at)])
+    record_hits(
+        [
+            HitFactory.build(user_agent=APPLE_PRIVACY, **fields),
+            HitFactory.build(user_agent=GMAIL, ip="66.249.84.13", **fields),
+            HitFactory.build(**fields),
+            HitFactory.build(kind="clicked", link=links[0], **fields),
+            HitFactory.build(kind="clicked", link=links[0], user_agent="curl/8", **fields),
+            HitFactory.build(kind="clicked", link=links[1], user_agent="strange", **fields),
+        ]
+    )
+    told = [
+        FactFactory.build(
+            message=opened, status=Status.BOUNCED, detail="550 5.1.1 <b>No such user</b> here"
+        ),
+        FactFactory.build(message=opened, status=Status.COMPLAINED),
+        FactFactory.build(message=opened, status=None, kind="unsubscribed", detail="By one click."),
+    ]
+    ledger.report(told)
+    return opened, links[0]
 
 
 def test_a_created_key_shows_its_secret_once(

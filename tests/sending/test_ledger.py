@@ -372,15 +372,6 @@ def test_only_unknown_messages_are_marked_delivered_by_a_person() -> None:
     assert history(settled.id) == [("unknown", "delivered")]
 
 
-@pytest.mark.parametrize("status", [Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED])
-def test_a_later_report_settles_an_unknown_message(status: Status) -> None:
-    message = MessageFactory.create(status=Status.UNKNOWN)
-    ledger.report(message, kind=status, status=status, now=timezone.now(), detail="5.1.1 gone")
-    message.refresh_from_db()
-    assert (message.status, message.reason) == (status, "5.1.1 gone")
-    assert history(message.id) == [("unknown", status)]
-
-
 def test_what_waits_for_one_reason_comes_due_at_once() -> None:
     later = timezone.now() + timedelta(hours=1)
     for reason in ("The route A is paused: 535 no", "The route B is paused: 535 no"):
@@ -406,17 +397,6 @@ def test_requeue_sends_ended_messages_once_more_and_leaves_the_others() -> None:
     could = {"failed", "rejected", "bounced", "expired", "unknown"}
     assert again == {m.id for m in ended if m.status in could | {"queued"}}
     assert moved == len(could)
-
-
-def test_a_report_moves_the_status_along_an_edge_and_is_kept_where_there_is_none() -> None:
-    message = MessageFactory.create(status=Status.SENT)
-    now = timezone.now()
-    ledger.report(message, kind="bounced", status=Status.BOUNCED, now=now, detail="550 gone")
-    ledger.report(message, kind="delivered", status=Status.DELIVERED, now=now, detail="late")
-    message.refresh_from_db()
-    assert message.status == Status.BOUNCED
-    kinds = list(message.events.order_by("id").values_list("kind", "status_after"))
-    assert kinds == [("bounced", "bounced"), ("delivered", "")]
 
 
 @pytest.mark.parametrize("before", [status for status in TRANSITIONS if status])
