@@ -203,6 +203,33 @@ GEOIP_FILE = env.str("GEOIP_FILE", default="")
 # After so many days the address of who opened or clicked is shortened to its network.
 IP_DAYS = env.int("IP_DAYS", default=30)
 
+# --- Reports on mail that has left ---------------------------------------------------------
+
+# Besides the signed return-paths: where complaints and bounces come by mail.
+REPORT_ADDRESSES: list[str] = env.list("REPORT_ADDRESSES", default=[])
+# What else is done with mail to addresses of later apps (tracking/addressees.py).
+REPORT_HANDLERS: list[str] = []
+# POST /hooks/reports takes raw reports from whoever knows one of these; the first is to be used.
+REPORT_INTAKE = env.bool("REPORT_INTAKE", default=False)
+REPORT_INTAKE_SECRETS: list[str] = env.list("REPORT_INTAKE_SECRETS", default=[])
+
+# Providers whose webhooks are answered at /hooks/NAME/, and how they show that it is them.
+WEBHOOKS: list[str] = env.list("WEBHOOKS", default=[])
+ANYMAIL: dict[str, Any] = {"WEBHOOK_SECRET": env.list("WEBHOOK_SECRETS", default=[])} | {
+    name: value
+    for name in (
+        "MAILERSEND_SIGNING_SECRET",
+        "MAILGUN_WEBHOOK_SIGNING_KEY",
+        "MAILTRAP_SIGNING_SECRET",
+        "MANDRILL_WEBHOOK_KEY",
+        "POSTAL_WEBHOOK_KEY",
+        "RESEND_SIGNING_SECRET",
+        "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY",
+        "UNISENDER_GO_API_KEY",
+    )
+    if (value := env.str(name, default=""))
+}
+
 # --- HTTP API -----------------------------------------------------------------------------
 
 # How long a key and what it sends are remembered; a change takes effect within a second.

@@ -8,6 +8,7 @@ by people, `reports` by others.
 """
 
 from sending.ledger.facts import (
+    KINDS,
     MAX_LAPSES,
     MAY_BECOME_SENT,
     AttemptFacts,
@@ -42,6 +43,7 @@ from sending.ledger.rows import EVENT_FIELDS, MESSAGE_FIELDS, database_now
 
 __all__ = [
     "EVENT_FIELDS",
+    "KINDS",
     "MAX_LAPSES",
     "MAY_BECOME_SENT",
     "MESSAGE_FIELDS",
