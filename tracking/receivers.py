@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -26,8 +27,6 @@ _OF_REASON = {
     RejectReason.INVALID: (Kind.HARD, "now"),
     RejectReason.BOUNCED: (Kind.UNDETERMINED, "after_3"),
     RejectReason.TIMED_OUT: (Kind.TRANSIENT, ""),
-    RejectReason.BLOCKED: (Kind.POLICY, ""),
-    RejectReason.SPAM: (Kind.POLICY, ""),
 }
 _ABOUT_SENDER = (RejectReason.BLOCKED, RejectReason.SPAM)
 
@@ -58,17 +57,20 @@ def take_event(sender: object, event: AnymailTrackingEvent, esp_name: str, **kwa
 
 def report_of(event: AnymailTrackingEvent, *, esp_name: str) -> Report:
     """Return what the event tells; its message_id is None when it is about none of ours."""
-    kind = event.event_type if event.event_type in KINDS else EventType.UNKNOWN
-    text = mail.one_line(str(event.mta_response or event.description or ""))
+    text = _words(event)
     recipient = str(event.recipient or "")
     reply = reply_in(text)
-    verdict = _verdict(event, Delivery(recipient, "failed", reply))
+    kind = event.event_type if event.event_type in KINDS else EventType.UNKNOWN
+    if kind == EventType.FAILED and reply.code >= 500:
+        kind = EventType.BOUNCED  # it did reach a server, which refused it
+    is_bounce = kind == EventType.BOUNCED
+    verdict = _verdict(event, Delivery(recipient, "failed", reply)) if is_bounce else None
     return Report(
         kind=kind,
         message_id=_message_id(event, recipient),
         recipient=recipient,
         occurred_at=event.timestamp or timezone.now(),
-        key=_key(event, esp_name),
+        key=_key(event, esp_name, text),
         bounce_class=verdict.kind if verdict else "",
         suppress=verdict.suppress if verdict else "",
         enhanced_status=reply.enhanced,
@@ -78,14 +80,29 @@ def report_of(event: AnymailTrackingEvent, *, esp_name: str) -> Report:
     )
 
 
-def _verdict(event: AnymailTrackingEvent, delivery: Delivery) -> Verdict | None:
-    """Judge a bounce by the words of the server, else by the provider's; None for other events."""
-    if event.event_type != EventType.BOUNCED:
-        return None
+def _words(event: AnymailTrackingEvent) -> str:
+    """Return what the server said, else what the provider says of it."""
+    told = event.mta_response or event.description or ""
+    if not told and isinstance(event.esp_event, dict):
+        told = event.esp_event.get("error") or ""
+    # "MailboxFull" is two words to whoever judges it.
+    return mail.one_line(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(told)))
+
+
+def _verdict(event: AnymailTrackingEvent, delivery: Delivery) -> Verdict:
+    """Judge a bounce by the words of the server, else by the provider's own reason."""
+    if event.reject_reason in _ABOUT_SENDER:
+        return Verdict(Kind.POLICY, "rejected", "", "the provider's reason")
+    verdict = verdict_of(delivery)
+    if verdict.kind is not Kind.UNDETERMINED or delivery.reply.code or delivery.reply.enhanced:
+        return verdict
     kind, suppress = _OF_REASON.get(event.reject_reason, (Kind.UNDETERMINED, "after_3"))
-    if event.reject_reason in _ABOUT_SENDER or not (delivery.reply.code or delivery.reply.enhanced):
-        return Verdict(kind, "bounced", suppress, "the provider's reason")
-    return verdict_of(delivery)
+    text = delivery.reply.text.lower()
+    if "hard bounce" in text:
+        kind, suppress = Kind.HARD, "now"
+    elif text.startswith("transient"):
+        kind, suppress = Kind.TRANSIENT, ""
+    return Verdict(kind, "bounced", suppress, "the provider's reason")
 
 
 def _message_id(event: AnymailTrackingEvent, recipient: str) -> UUID | None:
@@ -102,14 +119,14 @@ def _message_id(event: AnymailTrackingEvent, recipient: str) -> UUID | None:
     return tries.values_list("message_id", flat=True).first()
 
 
-def _key(event: AnymailTrackingEvent, esp_name: str) -> str:
+def _key(event: AnymailTrackingEvent, esp_name: str, text: str) -> str:
     """Name the event by what it tells: some providers give a new id with each repetition."""
     if event.timestamp is None and event.event_id:
         return f"{esp_name}:{event.event_id}"
     parts = (
         event.timestamp.isoformat() if event.timestamp else "",
         str(event.recipient or ""),
-        str(event.mta_response or event.description or ""),
+        text,
         str(event.click_url or ""),
         str(event.user_agent or ""),
     )

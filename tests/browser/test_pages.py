@@ -13,7 +13,7 @@ from django.contrib.auth import get_user_model
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from sending import ledger, outages
+from sending import blocks, ledger, outages
 from sending.commands.routes import set_fallback_routes
 from sending.models import Message, Route, SenderDomain, Status
 from tests.factories.facts import FactFactory
@@ -105,6 +105,8 @@ def message() -> Message:
     away = RouteFactory.create(name="Away")
     outages.mark_down(away, reason="connection refused", now=timezone.now())
     SenderDomainFactory.create(domain="sender.example", tracking_domain="links.sender.example")
+    refusal = blocks.Refusal("sender.example", "mailbox.example", "550 5.7.1 <b>Blocked</b>")
+    blocks.note([refusal], now=timezone.now())
     SuppressionFactory.create(address="gone@recipient.example")
     profile = SendingProfileFactory.create()
     set_fallback_routes(key=profile.api_key, routes=[relay])
