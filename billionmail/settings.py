@@ -230,6 +230,12 @@ ANYMAIL: dict[str, Any] = {"WEBHOOK_SECRET": env.list("WEBHOOK_SECRETS", default
     if (value := env.str(name, default=""))
 }
 
+# Mail to this domain never leaves: its addresses play an outcome each (tracking/simulator.py).
+SIMULATOR_DOMAIN = env.str("SIMULATOR_DOMAIN", default="").strip().lower()
+SIMULATOR_OUTCOMES = "tracking.simulator.play"
+# How the addresses of the pixel and of tracked links begin.
+TRACKED_PATHS = "/t/"
+
 # --- HTTP API -----------------------------------------------------------------------------
 
 # How long a key and what it sends are remembered; a change takes effect within a second.

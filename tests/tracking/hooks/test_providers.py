@@ -16,7 +16,7 @@ from sending.models import Event, Message, Status, Suppression
 from tests.factories.sending import AttemptFactory
 from tests.tracking.hooks import payloads
 from tests.tracking.hooks.payloads import KINDS, PROVIDERS, SETTINGS
-from tracking.checks import check_webhooks
+from tracking.report_checks import check_webhooks
 from tracking.webhook_protection import PROVIDERS as PROTECTIONS
 
 pytestmark = [
