@@ -12,6 +12,8 @@ from sending.addresses import InvalidAddress, parse_address
 from sending.ledger import Fact
 from sending.models import Message, Status, Suppression
 from sending.replies import REJECTED, Kind, Verdict
+from tracking.events import record_hits
+from tracking.hits import CLICKED, OPENED, Hit
 from tracking.reports import Report
 
 _STATUS = {
@@ -22,6 +24,9 @@ _STATUS = {
     "bounced": Status.BOUNCED,
     "complained": Status.COMPLAINED,
 }
+_HITS = (OPENED, CLICKED)
+# A client that nobody names is a person or a machine, and counts as neither.
+NOT_TOLD = "not told by the provider"
 _REFUSED = ("bounced", "rejected")
 _SUPPRESSES = {
     "complained": Suppression.Reason.COMPLAINT,
@@ -35,9 +40,11 @@ def record_reports(reports: Sequence[Report]) -> None:
     Idempotent by the reports' keys. A report about no message of ours, or that is not proven,
     changes neither a message nor an address.
     """
-    facts = [(_fact(report), report) for report in reports if report.message_id is not None]
+    known = [report for report in reports if report.message_id is not None]
+    facts = [(_fact(report), report) for report in known if report.kind not in _HITS]
     by_name = {(fact.message_id, fact.kind, fact.key): report for fact, report in facts}
     with transaction.atomic():
+        record_hits([_hit(report) for report in known if report.kind in _HITS])
         new = ledger.report([fact for fact, _ in facts])
         messages = Message.objects.only("id", "recipient", "sender_address", "recipient_domain")
         found = messages.in_bulk([fact.message_id for fact, _ in new])
@@ -45,6 +52,24 @@ def record_reports(reports: Sequence[Report]) -> None:
             report = by_name[fact.message_id, fact.kind, fact.key]
             if report.is_proven:
                 _draw_consequences(report, found[fact.message_id])
+
+
+def _hit(report: Report) -> Hit:
+    """Return an open or a click that a provider saw; it tells little of who it was."""
+    assert report.message_id is not None  # noqa: S101 - for the type checker
+    return Hit(
+        kind=report.kind,
+        message_id=report.message_id,
+        link_id=None,
+        at=report.occurred_at,
+        ip=report.ip,
+        user_agent=report.user_agent or NOT_TOLD,
+        method="GET",
+        has_accept=True,
+        purpose="",
+        key=report.key,
+        url=report.url,
+    )
 
 
 def _fact(report: Report) -> Fact:
@@ -66,7 +91,7 @@ def _fact(report: Report) -> Fact:
         occurred_at=report.occurred_at,
         key=report.key,
         status=status,
-        detail=report.url or report.words,
+        detail=report.words,
     )
 
 
