@@ -16,7 +16,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from django.db import close_old_connections, connections
+from django.db import connections
 from django.utils import timezone
 
 from tracking import addressees
@@ -120,13 +120,13 @@ class _Handler:
 
 def take(content: bytes, recipients: list[str]) -> str:
     """Write down a report and return the reply to its sender; never raises."""
-    close_old_connections()
     try:
         addressees.take_mail(content, recipients=recipients, now=timezone.now())
     except Exception:  # the sender keeps it until the database or the defect is mended
         log.exception("A report could not be written down; its sender was told to come again")
-        connections.close_all()
         return "451 4.3.0 The report could not be written down; try again later"
+    finally:
+        connections.close_all()  # this thread may rest for days
     return "250 2.0.0 OK"
 
 

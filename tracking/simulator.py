@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 import requests
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import connections
 from django.utils import timezone
 
 from tracking import correlation, mail
@@ -193,12 +193,12 @@ class _Stage:
 
     def _run(self) -> None:
         while (act := self._next()) is not None:
-            close_old_connections()
             try:
                 act()
             except Exception:  # the other scenes go on
                 log.exception("A simulated outcome failed")
-        close_old_connections()
+            finally:
+                connections.close_all()
 
     def _next(self) -> Callable[[], None] | None:
         """Wait for the next act; None when there is none any more."""

@@ -30,7 +30,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, settings) -> Iterator[None]:
         monkeypatch.setattr(simulator, name, 0.05 * number)
     monkeypatch.setattr(transport, "SLOW_SECONDS", 0.01)
     yield
-    wait(lambda: not simulator._stage._due)
+    wait(lambda: simulator._stage._thread is None)
 
 
 @pytest.fixture
