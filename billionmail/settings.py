@@ -215,20 +215,21 @@ REPORT_INTAKE_SECRETS: list[str] = env.list("REPORT_INTAKE_SECRETS", default=[])
 
 # Providers whose webhooks are answered at /hooks/NAME/, and how they show that it is them.
 WEBHOOKS: list[str] = env.list("WEBHOOKS", default=[])
-ANYMAIL: dict[str, Any] = {"WEBHOOK_SECRET": env.list("WEBHOOK_SECRETS", default=[])} | {
-    name: value
-    for name in (
-        "MAILERSEND_SIGNING_SECRET",
-        "MAILGUN_WEBHOOK_SIGNING_KEY",
-        "MAILTRAP_SIGNING_SECRET",
-        "MANDRILL_WEBHOOK_KEY",
-        "POSTAL_WEBHOOK_KEY",
-        "RESEND_SIGNING_SECRET",
-        "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY",
-        "UNISENDER_GO_API_KEY",
-    )
-    if (value := env.str(name, default=""))
+ANYMAIL: dict[str, Any] = {
+    "WEBHOOK_SECRET": env.list("WEBHOOK_SECRETS", default=[]),
+    "MAILERSEND_SIGNING_SECRET": env.str("MAILERSEND_SIGNING_SECRET", default=""),
+    "MAILGUN_WEBHOOK_SIGNING_KEY": env.str("MAILGUN_WEBHOOK_SIGNING_KEY", default=""),
+    "MAILTRAP_SIGNING_SECRET": env.str("MAILTRAP_SIGNING_SECRET", default=""),
+    "MANDRILL_WEBHOOK_KEY": env.str("MANDRILL_WEBHOOK_KEY", default=""),
+    "POSTAL_WEBHOOK_KEY": env.str("POSTAL_WEBHOOK_KEY", default=""),
+    "RESEND_SIGNING_SECRET": env.str("RESEND_SIGNING_SECRET", default=""),
+    "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY": env.str(
+        "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY", default=""
+    ),
+    "UNISENDER_GO_API_KEY": env.str("UNISENDER_GO_API_KEY", default=""),
 }
+# To anymail an empty key is a key.
+ANYMAIL = {name: value for name, value in ANYMAIL.items() if value}
 
 # Mail to this domain never leaves: its addresses play an outcome each (tracking/simulator.py).
 SIMULATOR_DOMAIN = env.str("SIMULATOR_DOMAIN", default="").strip().lower()
