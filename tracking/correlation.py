@@ -28,7 +28,9 @@ _KINDS = {
     ReadingKind.DELIVERED: "delivered",
     ReadingKind.COMPLAINT: "complained",
     ReadingKind.AUTO_REPLY: "autoresponded",
+    ReadingKind.UNKNOWN: "unknown",
 }
+NOT_UNDERSTOOD = "A mail came to the return-path that is no report; nothing follows from it."
 _UUID = re.compile(r"<?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:@|>|$)", re.IGNORECASE)
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 
@@ -49,14 +51,13 @@ def take_report(content: bytes, *, recipients: Sequence[str] = (), now: datetime
 
 def reports_of(reading: Reading, *, recipients: Sequence[str], now: datetime) -> list[Report]:
     """Return a report for each finding about a message of ours."""
-    told = [finding for finding in reading.findings if finding.kind in _KINDS]
-    if not told:
-        return []
     message = _message_signed([*recipients, *reading.about.paths])
+    told = [finding for finding in reading.findings if finding.kind is not ReadingKind.UNKNOWN]
     if message is not None:
+        told = told or list(reading.findings)
         chosen = _about_recipient(told, message) or told
         return [_report(chosen[0], message, reading, is_proven=True, now=now)]
-    message = _message_named(reading)
+    message = _message_named(reading) if told else None
     if message is None:
         return []
     about = _about_recipient(told, message)
@@ -107,6 +108,7 @@ def _spellings(address: str) -> set[str]:
 def _report(
     finding: Finding, message: Message, reading: Reading, *, is_proven: bool, now: datetime
 ) -> Report:
+    is_unknown = finding.kind is ReadingKind.UNKNOWN
     return Report(
         kind=_KINDS[finding.kind],
         message_id=message.id,
@@ -116,6 +118,6 @@ def _report(
         bounce_class=finding.bounce_class if finding.kind is ReadingKind.BOUNCE else "",
         suppress=finding.suppress,
         enhanced_status=finding.reply.enhanced,
-        diagnostic=str(finding.reply),
+        diagnostic=str(finding.reply) or (NOT_UNDERSTOOD if is_unknown else ""),
         is_proven=is_proven,
     )

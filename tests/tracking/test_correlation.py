@@ -183,3 +183,14 @@ def test_a_bounce_settles_a_message_whose_answer_was_lost(sent) -> None:
     message = sent(status=Status.UNKNOWN)
     take(dsn(message), path_of(message))
     assert status_of(message) == Status.BOUNCED
+
+
+def test_what_is_not_understood_stands_in_the_history_of_a_signed_path_alone(sent) -> None:
+    message = sent()
+    answer = f"From: ann@recipient.example\nIn-Reply-To: {message.message_id}\n\nWhere is it?\n"
+    take(answer.encode())
+    assert not Event.objects.exists()
+    take(answer.encode(), path_of(message))
+    event = Event.objects.get(message=message)
+    assert (event.kind, event.status_after) == ("unknown", "")
+    assert "no report" in event.detail
