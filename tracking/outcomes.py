@@ -25,8 +25,9 @@ _STATUS = {
     "complained": Status.COMPLAINED,
 }
 _HITS = (OPENED, CLICKED)
-# A client that nobody names is a person or a machine, and counts as neither.
-NOT_TOLD = "not told by the provider"
+# A client that nobody names is a person or a machine, and counts as neither: it has the form of a
+# browser's name, for a click without one counts as a machine's.
+NOT_TOLD = "Mozilla/5.0 (not told by the provider)"
 _REFUSED = ("bounced", "rejected")
 _SUPPRESSES = {
     "complained": Suppression.Reason.COMPLAINT,

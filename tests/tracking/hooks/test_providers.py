@@ -16,6 +16,7 @@ from sending.models import Event, Message, Status, Suppression
 from tests.factories.sending import AttemptFactory
 from tests.tracking.hooks import payloads
 from tests.tracking.hooks.payloads import KINDS, PROVIDERS, SETTINGS
+from tracking.models import Visit
 from tracking.report_checks import check_webhooks
 from tracking.webhook_protection import PROVIDERS as PROTECTIONS
 
@@ -229,3 +230,19 @@ def test_a_block_that_a_provider_tells_ends_no_address(sent) -> None:
     post("sparkpost", json.dumps(events).encode(), head)
     assert status_of(message) == Status.REJECTED
     assert not Suppression.objects.exists()
+
+
+@pytest.mark.parametrize("kind", ["opened", "clicked"])
+def test_a_hit_of_which_the_provider_names_no_client_is_nobodys(sent, kind) -> None:
+    message = sent()
+    post("brevo", *payloads.brevo(message, kind, 600))
+    visit = Visit.objects.get()
+    assert (visit.label, visit.is_human) == ("unknown", False)
+    assert Event.objects.get(message=message).detail == (payloads.LINK if kind == "clicked" else "")
+
+
+def test_a_hit_of_a_browser_that_the_provider_names_is_a_persons(sent) -> None:
+    message = sent()
+    post("postmark", *payloads.postmark(message, "clicked", 600))
+    assert Visit.objects.get().is_human
+    assert Message.objects.get(pk=message.pk).clicked_at is not None
