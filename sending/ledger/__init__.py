@@ -8,6 +8,7 @@ by people, `reports` by others.
 """
 
 from sending.ledger.facts import (
+    KINDS,
     MAX_LAPSES,
     MAY_BECOME_SENT,
     AttemptFacts,
@@ -43,6 +44,7 @@ from sending.ledger.withdrawal import withdraw, withdraw_held
 
 __all__ = [
     "EVENT_FIELDS",
+    "KINDS",
     "MAX_LAPSES",
     "MAY_BECOME_SENT",
     "MESSAGE_FIELDS",

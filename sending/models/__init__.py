@@ -1,6 +1,7 @@
 """Hold what was asked, how it left, and what is known of it."""
 
 from sending.models.answer import StoredAnswer
+from sending.models.bounce import ReportedBounce, SenderBlock
 from sending.models.domain import SenderDomain
 from sending.models.event import AMBIGUOUS, Attempt, Event
 from sending.models.limit import DailyCount, Limit, RecipientDomain, SlowDown, WarmUp
@@ -29,7 +30,9 @@ __all__ = [
     "Message",
     "Priority",
     "RecipientDomain",
+    "ReportedBounce",
     "Route",
+    "SenderBlock",
     "SenderDomain",
     "SendingProfile",
     "SlowDown",

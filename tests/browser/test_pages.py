@@ -13,7 +13,7 @@ from django.contrib.auth import get_user_model
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from sending import ledger, outages
+from sending import blocks, ledger, outages
 from sending.commands.routes import set_fallback_routes
 from sending.models import Message, Route, SenderDomain, Status, Suppression
 from sending.suppressions import lift
@@ -118,6 +118,8 @@ def message() -> Message:
         sender_domain=domain, language="zh-hans", button="我要退订", logo=LOGO
     )
     PageWording.objects.create(sender_domain=domain, question="Leave us?", logo=LOGO)
+    refusal = blocks.Refusal("sender.example", "mailbox.example", "550 5.7.1 <b>Blocked</b>")
+    blocks.note([refusal], now=timezone.now())
     SuppressionFactory.create(address="gone@recipient.example")
     lift("gone@recipient.example", by="ann", note="She asked again.")
     SuppressionFactory.create(address="gone@recipient.example", note="And again")
