@@ -170,7 +170,7 @@ def test_soft_bounces_that_were_reported_add_up_over_time(sent, monkeypatch) -> 
         monkeypatch.setattr(timezone, "now", lambda days=days: now - timedelta(days=days))
         message = sent()
         take(dsn(message, number=number, **full), path_of(message))
-    assert suppressed() == {"ann@recipient.example": Suppression.Reason.HARD_BOUNCE}
+    assert suppressed() == {"ann@recipient.example": Suppression.Reason.SOFT_BOUNCES}
 
 
 def test_a_late_bounce_of_a_delivered_message_is_believed(sent) -> None:
