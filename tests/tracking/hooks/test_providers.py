@@ -92,7 +92,7 @@ def test_repeated_and_shuffled_events_have_the_same_end(sent, provider, seed) ->
             "opened": 2,
             "clicked": 2,
         }
-    assert set(Suppression.objects.values_list("reason", flat=True)) == {"complained"}
+    assert set(Suppression.objects.values_list("reason", flat=True)) == {"bounced", "complained"}
 
 
 def test_an_event_may_precede_our_own_record_of_the_answer(sent) -> None:
