@@ -62,6 +62,7 @@ _is_plain_phrase = re.compile(
 # A run of blanks stays in one piece: a line of blanks only is obsolete syntax (section 3.2.2).
 _split_words = re.compile(r"(?<! ) (?! )").split
 _is_seven_bit = re.compile(rb"(?:[\t -~]{0,76}+\n)*+[\t -~]{0,76}+").fullmatch
+_split_too_long = re.compile(rb"^([^\n]{74,75})(=20|=09)$", re.MULTILINE).sub
 _UNESCAPED = bytes({*b"\t\n", *range(32, 127)} - {*b"="})
 _QUOTED_PRINTABLE_HTML = (
     ("Content-Type", 'text/html; charset="utf-8"'),
@@ -360,7 +361,11 @@ def _octets(content: str, *, subtype: str) -> bytes:
 
 
 def _quoted_printable(octets: bytes) -> bytes:
-    return binascii.b2a_qp(octets).replace(b"\n", b"\r\n")
+    encoded = binascii.b2a_qp(octets)
+    if b"=20\n" in encoded or b"=09\n" in encoded:
+        # It escapes a blank at the end of a line without a look at how long that gets.
+        encoded = _split_too_long(rb"\1=\n\2", encoded)
+    return encoded.replace(b"\n", b"\r\n")
 
 
 def _encode(octets: bytes) -> tuple[str, bytes]:
