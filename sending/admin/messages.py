@@ -315,6 +315,8 @@ class MessageAdmin(RecordAdmin):
 
 def _mail_of(message: Message) -> dict[str, Any]:
     """Return the context of the framed mail, or why there is none."""
+    # Whoever looks at it here is not its recipient: no pixel, no links that are counted.
+    message.track_opens = message.track_clicks = False
     if message.template_version is None:
         return {"mail_error": "Its wording is not stored."}
     try:

@@ -160,6 +160,18 @@ def test_page_shows_timeline_attempts_and_the_words_of_the_server(
     assert "frame-src 'none'" in response["Content-Security-Policy"]
 
 
+def test_looking_at_a_mail_here_is_no_opening_of_it(
+    admin_client: Client, profile: SendingProfile
+) -> None:
+    message = MessageFactory.create(
+        profile=profile, track_opens=True, track_clicks=True, attribs={"name": "Ann"}
+    )
+    shown = admin_client.get(page(message)).content.decode()
+    assert "Hello Ann" in shown
+    assert "/t/o/" not in shown
+    assert "/t/c/" not in shown
+
+
 def test_page_of_a_message_whose_mail_cannot_be_made_still_opens(
     admin_client: Client, profile: SendingProfile
 ) -> None:
