@@ -302,6 +302,7 @@ LANGUAGES = [("en", "English"), ("zh-hans", "Chinese")]
 TIME_ZONE = env.str("DASHBOARD_TIME_ZONE", default="UTC")
 USE_I18N = True
 USE_TZ = True
+FORMAT_MODULE_PATH = ["billionmail.formats"]
 STATIC_URL = "/static/"
 # Empty: style sheets and scripts are served from where the packages keep them.
 STATIC_ROOT = env.str("STATIC_ROOT", default="") or None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from html import unescape
 
 import pytest
@@ -209,3 +210,8 @@ def test_the_figures_show_each_reason(admin_client: Client) -> None:
     shown = admin_client.get(f"{LIST}figures/").content.decode()
     assert "Complained: 2" in shown
     assert "Unsubscribed" not in shown.partition("Suppressed in the last")[2]
+
+
+def test_times_are_written_so_that_they_sort(admin_client: Client) -> None:
+    SuppressionFactory.create(created_at=datetime(2026, 3, 1, 17, 5, tzinfo=UTC))
+    assert "2026-03-01 17:05" in admin_client.get(LIST).content.decode()

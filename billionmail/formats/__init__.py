@@ -1,0 +1,1 @@
+"""Say how the dashboard writes times, in each language (settings.FORMAT_MODULE_PATH)."""
