@@ -49,12 +49,17 @@ def stop(running: subprocess.Popen[bytes], number: int) -> int:
         raise
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = START_SECONDS) -> None:
+def wait_until(
+    condition: Callable[[], object],
+    *,
+    seconds: float = START_SECONDS,
+    look_seconds: float = 0.05,
+) -> None:
     """Wait for something to be so; raise AssertionError when it takes too long."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
+        time.sleep(look_seconds)
 
 
 def answers(url: str) -> bool:
