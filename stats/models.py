@@ -43,11 +43,16 @@ MEASURES: Final = (
     "unsubscribed",
 )
 
+# A wait is counted in the bucket of the power of this ratio (in milliseconds) that it reaches.
+WAIT_RATIO: Final = 1.2
+# Stands between the parts of a tally's value.
+SEPARATOR: Final = "\x1f"
+
 
 class Dimension(models.TextChoices):
     """What messages are told apart by; a row has one of them and its value.
 
-    To add one of messages, say in `stats.rollups.words.dimensions_of` what its value is, and run
+    To add one of messages, say in `stats.rollups.deltas.dimensions_of` what its value is, and run
     ``manage.py rebuild_stats``; one of hits, in `stats.rollups.hits.dimensions_of`.
     """
 
@@ -142,9 +147,8 @@ class Tally(models.Model):
         """What is tallied, and so what `value` is.
 
         act: the kind of an event (of opens and clicks, those by people), by when it happened.
-        failure: kind, reply code, enhanced status and text, by when it happened. wait: how long it
-        took from acceptance to the hand-off, as `stats.rollups.words.Wait` counts it, by when the
-        message was accepted.
+        failure: kind, reply code, enhanced status and text, by when it happened. wait: the bucket
+        of the time from acceptance to the hand-off, by when the message was accepted.
         """
 
         ACT = "act"

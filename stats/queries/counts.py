@@ -16,7 +16,7 @@ from django.db.models import Sum
 
 from apikeys.models import ApiKey
 from sending.models import Stream, Template, TemplateVersion
-from stats.models import Tally
+from stats.models import SEPARATOR, WAIT_RATIO, Tally
 from stats.queries import rollups
 from stats.queries.figures import (
     Breakdown,
@@ -34,10 +34,6 @@ from stats.queries.figures import (
 )
 from tracking.hits import CLICKED
 from tracking.models import TrackedLink, Visit
-
-# A bucket of waits ends a fifth above where it begins.
-WAIT_RATIO = 1.2
-SEPARATOR = "\x1f"
 
 
 def totals(cut: Cut) -> Totals:
