@@ -52,6 +52,11 @@ lint: $(VENV)/dev.stamp ## Check style, types, import directions and migrations
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.rig.check_project
 
+MESSAGES := unsubscribe/locale/zh_Hans/LC_MESSAGES/django
+.PHONY: messages
+messages: ## Compile the translations (needs msgfmt of gettext); both files are kept in git
+	msgfmt --check -o $(MESSAGES).mo $(MESSAGES).po
+
 .PHONY: lock
 lock: ## Resolve requirements*.in into exact versions with hashes (needs uv)
 	uv pip compile requirements.in --upgrade --python-version 3.11.2 --generate-hashes --no-emit-index-url --no-header -o requirements.txt

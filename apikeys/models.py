@@ -21,12 +21,8 @@ class Scope(models.TextChoices):
     """What a key may be used for."""
 
     SEND = "send", "Send messages"
-    READ = "read", "Read messages and statistics"
-    MANAGE = "manage", "Manage templates, suppressions and webhooks"
-
-
-# What can be chosen for a new key. The other scopes are valid, but nothing asks for them yet.
-OFFERED_SCOPES = (Scope.SEND,)
+    READ = "read", "Look at suppressions and check addresses"
+    MANAGE = "manage", "Add and lift suppressions"
 
 
 def default_scopes() -> list[str]:

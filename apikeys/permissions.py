@@ -51,6 +51,20 @@ def scope(name: str) -> type[BasePermission]:
     return HasScope
 
 
+def scope_by_method(**names: str) -> type[BasePermission]:
+    """Return the permission that asks for another scope by the method, as in GET="read"."""
+    required = {method: scope(name) for method, name in names.items()}
+
+    class HasScopeForMethod(BasePermission):
+        """Raise MissingScope for a key without the scope; a method that is not named is refused."""
+
+        def has_permission(self, request: Request, view: Any) -> bool:
+            permission = required.get(request.method or "")
+            return permission is not None and permission().has_permission(request, view)
+
+    return HasScopeForMethod
+
+
 def api_key(request: Request) -> ApiKey:
     """Return the key of an authenticated request; raise InvalidKey when there is none."""
     if not isinstance(request.auth, ApiKey):

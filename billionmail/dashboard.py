@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse, reverse_lazy
 from django.utils import timezone
 
-from sending import outages
+from sending import blocks, outages
 from sending.routes import default_route
 from stats import queries
 
@@ -25,6 +25,7 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "failures": queries.recent_failures(limit=8),
         "has_way_out": default_route() is not None,
         "troubled_routes": outages.in_trouble(now=now),
+        "blocks": blocks.lasting(now=now, limit=5),
         "inbox_url": reverse("inbox") if settings.MAIL_CATCHER else "",
     }
 
@@ -50,6 +51,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         _item("Sender domains", "domain_verification", "admin:sending_senderdomain_changelist"),
         _item("Limits", "speed", "admin:sending_limit_changelist"),
         _item("Suppressions", "block", "admin:sending_suppression_changelist"),
+        _item("Unsubscribe pages", "waving_hand", "admin:unsubscribe_pagewording_changelist"),
     ]
     return [
         {"title": "Mail", "items": mail},

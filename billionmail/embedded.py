@@ -38,6 +38,7 @@ def main() -> None:
     os.environ["DATA_DIR"] = str(data_dir)
     os.environ.setdefault("PUBLIC_URL", f"http://{HOST}:{port}")
     os.environ.setdefault("MAIL_CATCHER", "true")
+    os.environ.setdefault("SIMULATOR_DOMAIN", "simulator.example")
     os.environ.setdefault("LOG_LEVEL", "WARNING")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billionmail.settings")
     _require_free(port, what="PORT", hint=f"PORT={port + 1} make run")

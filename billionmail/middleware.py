@@ -17,7 +17,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.deprecation import MiddlewareMixin
 
 FOR_RECIPIENTS = "/t/"
-FOR_PROGRAMS = ("/api/", FOR_RECIPIENTS)
+FOR_PROGRAMS = ("/api/", "/hooks/", FOR_RECIPIENTS)
 
 
 class ForPeople(MiddlewareMixin):

@@ -76,6 +76,9 @@ INSTALLED_APPS = [
     "stats",
 ]
 
+# A domain whose mail reaches this installation: an address there unsubscribes too (RFC 2369).
+UNSUBSCRIBE_MAILTO_DOMAIN = env.str("UNSUBSCRIBE_MAILTO_DOMAIN", default="")
+
 # What is added to every mail on its way out, in this order.
 MESSAGE_STEPS = [
     "unsubscribe.headers.add_list_unsubscribe",
@@ -205,6 +208,40 @@ GEOIP_FILE = env.str("GEOIP_FILE", default="")
 # After so many days the address of who opened or clicked is shortened to its network.
 IP_DAYS = env.int("IP_DAYS", default=30)
 
+# --- Reports on mail that has left ---------------------------------------------------------
+
+# Besides the signed return-paths: where complaints and bounces come by mail.
+REPORT_ADDRESSES: list[str] = env.list("REPORT_ADDRESSES", default=[])
+# What else is done with mail to addresses of later apps (tracking/addressees.py).
+REPORT_HANDLERS = ["unsubscribe.receivers.unsubscribe_mail"]
+# POST /hooks/reports takes raw reports from whoever knows one of these; the first is to be used.
+REPORT_INTAKE = env.bool("REPORT_INTAKE", default=False)
+REPORT_INTAKE_SECRETS: list[str] = env.list("REPORT_INTAKE_SECRETS", default=[])
+
+# Providers whose webhooks are answered at /hooks/NAME/, and how they show that it is them.
+WEBHOOKS: list[str] = env.list("WEBHOOKS", default=[])
+ANYMAIL: dict[str, Any] = {
+    "WEBHOOK_SECRET": env.list("WEBHOOK_SECRETS", default=[]),
+    "MAILERSEND_SIGNING_SECRET": env.str("MAILERSEND_SIGNING_SECRET", default=""),
+    "MAILGUN_WEBHOOK_SIGNING_KEY": env.str("MAILGUN_WEBHOOK_SIGNING_KEY", default=""),
+    "MAILTRAP_SIGNING_SECRET": env.str("MAILTRAP_SIGNING_SECRET", default=""),
+    "MANDRILL_WEBHOOK_KEY": env.str("MANDRILL_WEBHOOK_KEY", default=""),
+    "POSTAL_WEBHOOK_KEY": env.str("POSTAL_WEBHOOK_KEY", default=""),
+    "RESEND_SIGNING_SECRET": env.str("RESEND_SIGNING_SECRET", default=""),
+    "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY": env.str(
+        "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY", default=""
+    ),
+    "UNISENDER_GO_API_KEY": env.str("UNISENDER_GO_API_KEY", default=""),
+}
+# To anymail an empty key is a key.
+ANYMAIL = {name: value for name, value in ANYMAIL.items() if value}
+
+# Mail to this domain never leaves: its addresses play an outcome each (tracking/simulator.py).
+SIMULATOR_DOMAIN = env.str("SIMULATOR_DOMAIN", default="").strip().lower()
+SIMULATOR_OUTCOMES = "tracking.simulator.play"
+# How the addresses of the pixel and of tracked links begin.
+TRACKED_PATHS = "/t/"
+
 # --- HTTP API -----------------------------------------------------------------------------
 
 # How long a key and what it sends are remembered; a change takes effect within a second.
@@ -262,6 +299,8 @@ SILENCED_SYSTEM_CHECKS = [
 # --- Language, time, files ----------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
+# Of the pages that recipients see; the dashboard is in English.
+LANGUAGES = [("en", "English"), ("zh-hans", "Chinese")]
 TIME_ZONE = env.str("DASHBOARD_TIME_ZONE", default="UTC")
 USE_I18N = True
 USE_TZ = True

@@ -14,6 +14,7 @@ urlpatterns = [
     path("api/", include("sending.urls")),
     path("t/", include("tracking.urls")),
     path("u/", include("unsubscribe.urls")),
+    path("hooks/", include("tracking.hooks.urls")),
     path("favicon.ico", RedirectView.as_view(url=static("billionmail/icon.svg"))),
     path("healthz", health.healthz),
     path("readyz", health.readyz),

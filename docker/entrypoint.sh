@@ -25,7 +25,7 @@ cd "$(dirname "$0")/.."
 
 case $role in
   web)
-    wait_for_database
+    # Not waiting for the database: pixels and links are answered without it, and /readyz says 503.
     exec gunicorn billionmail.wsgi -c billionmail/gunicorn.py "$@"
     ;;
   worker)

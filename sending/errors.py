@@ -10,6 +10,9 @@ SendingError                    code 1005, HTTP 422: the caller's request cannot
 ├── IdempotencyKeyInvalid       1005, HTTP 400: not 1 to 255 printable characters
 ├── IdempotencyKeyReused        1005: another request was accepted under the same key
 ├── RequestInProgress           1005, HTTP 409: the same key is being worked on at this moment
+├── InvalidSuppression          1005: what is to be suppressed, lifted or checked cannot be read
+├── NotSuppressed               1005, HTTP 404: there is nothing to lift
+├── TooManyRules                1005: so many broad suppressions would slow down every request
 ├── NotConfigured               1005, HTTP 503: no route, no public URL: the operator has to act
 └── RenderingError              1005: a template that cannot become a mail
     ├── TemplateSyntaxError     has ``line`` and ``column``, both from 1
@@ -103,6 +106,29 @@ class RequestInProgress(SendingError):
         super().__init__(
             "Sending failed: a request with this Idempotency-Key is in progress. "
             "Repeat it after a second to get its answer."
+        )
+
+
+class InvalidSuppression(SendingError):
+    """What is to be suppressed, lifted or checked cannot be read; the text says why."""
+
+
+class NotSuppressed(SendingError):
+    """There is no suppression of this address."""
+
+    http_status = 404
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"{address[:320]} is not suppressed; there is nothing to lift.")
+
+
+class TooManyRules(SendingError):
+    """There are as many rules for sub-domains and patterns as can be compared with each address."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"There may be {most} suppressions of sub-domains and patterns, and they are used up. "
+            "Name whole domains instead, such as @example.com: of these there may be millions."
         )
 
 

@@ -330,7 +330,12 @@ def _encode_piece(text: str) -> bytes:
     if len(text) < _LINE and text.isascii() and text.isprintable() and "=" not in text:
         return text.encode("ascii") + b"=\r\n" if text else b""
     encoded = _quoted_printable(_octets(text, subtype="html"))
-    return encoded if encoded.endswith(b"\n") else encoded + b"=\r\n"
+    if encoded.endswith(b"\n"):
+        return encoded
+    if len(encoded) - encoded.rfind(b"\n") > _LINE:  # the last line has no room for the "="
+        last = 3 if encoded[-3:-2] == b"=" else 1
+        encoded = encoded[:-last] + b"=\r\n" + encoded[-last:]
+    return encoded + b"=\r\n"
 
 
 def _part(subtype: str, content: str) -> tuple[tuple[Header, ...], bytes]:

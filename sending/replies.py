@@ -182,7 +182,8 @@ RULES: tuple[Rule, ...] = (
 
 _CONNECTION = frozenset({Phase.CONNECT, Phase.GREETING, Phase.TLS, Phase.AUTH})
 _ABOUT_US = frozenset({Kind.POLICY, Kind.CONFIGURATION, Kind.THROTTLE, Kind.GREYLIST})
-_REJECTED = frozenset({Kind.POLICY, Kind.CONTENT, Kind.CONFIGURATION, Kind.THROTTLE})
+# About the message or its sender: the address is not to blame.
+REJECTED = frozenset({Kind.POLICY, Kind.CONTENT, Kind.CONFIGURATION, Kind.THROTTLE})
 _SUPPRESS = {
     Kind.HARD: "now",
     Kind.DOMAIN: "after_2",
@@ -208,7 +209,7 @@ def classify(reply: Reply, *, phase: Phase) -> Verdict:
         return Verdict(rule.kind, "deferred", _SUPPRESS[rule.kind] if counts else "", rule.name)
     if phase is Phase.MAIL:
         return _at_sender(rule, code=code)
-    outcome = rule.outcome or ("rejected" if rule.kind in _REJECTED else "bounced")
+    outcome = rule.outcome or ("rejected" if rule.kind in REJECTED else "bounced")
     return Verdict(rule.kind, outcome, _SUPPRESS.get(rule.kind, ""), rule.name)
 
 
@@ -224,7 +225,7 @@ def _at_sender(rule: Rule, *, code: str) -> Verdict:
     """Judge a refused MAIL: the recipient was not named yet, so it is about us."""
     if code == "552":
         return Verdict(Kind.CONTENT, "rejected", "", "message too large")
-    if rule.kind in _REJECTED:
+    if rule.kind in REJECTED:
         return Verdict(rule.kind, rule.outcome or "rejected", "", rule.name)
     return Verdict(Kind.CONFIGURATION, "rejected", "", "sender refused")
 

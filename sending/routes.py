@@ -17,7 +17,7 @@ from django.conf import settings
 from sending import outages
 from sending.errors import ConfigurationError, Phase
 from sending.models import AMBIGUOUS, Attempt, FallbackRoute, Route, SendingProfile
-from sending.transports import AnymailTransport, SmtpTransport, Transport
+from sending.transports import AnymailTransport, SimulatorTransport, SmtpTransport, Transport
 
 NO_ROUTE = "No route out is configured: add a default route in the dashboard."
 NO_ROUTE_DELAY = timedelta(minutes=1)
@@ -135,11 +135,28 @@ def default_route() -> Route | None:
     return Route.objects.filter(is_default=True, is_active=True).first()
 
 
+def is_simulated(recipient_domain: str) -> bool:
+    """Tell whether mail to the domain goes to the simulator, whatever its key's route is."""
+    return bool(settings.SIMULATOR_DOMAIN) and recipient_domain == settings.SIMULATOR_DOMAIN
+
+
+def simulator_route() -> Route:
+    """Return the route of simulated mail, made when it is first needed."""
+    route = Route.objects.filter(kind=Route.Kind.SIMULATOR).order_by("pk").first()
+    if route is None:
+        route, _ = Route.objects.get_or_create(
+            name="Simulated outcomes", defaults={"kind": Route.Kind.SIMULATOR}
+        )
+    return route
+
+
 def open_transport(route: Route) -> Transport:
     """Return a transport of its own for `route`; it connects when it is first used.
 
     Raises ConfigurationError when the route cannot be used as it is configured.
     """
+    if route.kind == Route.Kind.SIMULATOR:
+        return SimulatorTransport()
     if route.kind == Route.Kind.ANYMAIL:
         return AnymailTransport(backend=route.backend, options=backend_options(route))
     return smtp_transport(route)

@@ -1,93 +1,262 @@
-"""Decide whether an address may get mail, and keep the standing orders: the only writer of them."""
+"""Give and lift standing orders: the only writer of them. `sending.screening` decides by them.
+
+An order also takes what it forbids out of the queue, twice: in its own transaction, so that no
+message that waits for a connection gets its hand-off after the order is there; and once more when
+it is committed, for what was accepted and claimed meanwhile by transactions that could not see it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import TypeGuard
 
-from sending.models import Message, Suppression
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
 
-TELLS = {
-    Suppression.Reason.UNSUBSCRIBED: "has unsubscribed",
-    Suppression.Reason.HARD_BOUNCE: "has bounced before",
-    Suppression.Reason.COMPLAINT: "has complained about mail from here",
-    Suppression.Reason.BLACKLIST: "is on the blacklist",
-}
+from sending import ledger
+from sending.addresses import InvalidAddress, parse_address
+from sending.errors import TooManyRules
+from sending.models import LiftedSuppression, Message, Suppression
+from sending.models.suppression import BROAD, Kind, Reason
+from sending.screening import PATTERN, TELLS, Verdict, decide, examine, is_broad, key_of
+
+__all__ = [
+    "TELLS",
+    "NewOrder",
+    "Verdict",
+    "decide",
+    "examine",
+    "history",
+    "key_of",
+    "kind_of",
+    "lift",
+    "lift_many",
+    "read_rule",
+    "suppress",
+    "suppress_many",
+]
+
+# Broad rules are compared with every recipient of every call, one after the other.
+MAX_BROAD = 500
+MAX_STARS = 4
+MAX_RULE = 320
+WRITTEN_AT_ONCE = 1000
+MAX_NOTE = 500
+MAX_BY = 150
+MAX_HISTORY = 100
+BOUNCES = frozenset({Reason.HARD_BOUNCE, Reason.SOFT_BOUNCES})
+ORDER_FIELDS = (
+    "address",
+    "kind",
+    "reason",
+    "source_message_id",
+    "note",
+    "by",
+    "created_at",
+    "expires_at",
+)
+
+OrderKey = tuple[str, Reason]
 
 
-GRAVITY = {
-    Suppression.Reason.HARD_BOUNCE: 0,
-    Suppression.Reason.BLACKLIST: 1,
-    Suppression.Reason.UNSUBSCRIBED: 2,
-    Suppression.Reason.COMPLAINT: 3,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Why an address gets no mail: the rule that blocked it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewOrder:
+    """An order as it is given; `address` is a rule as `read_rule` returns it."""
 
     address: str
-    reason: Suppression.Reason
-    rule: str
-
-    def __str__(self) -> str:
-        tell = TELLS[self.reason]
-        by = "" if self.rule == self.address else f" (rule {self.rule})"
-        return f"{self.reason.value}: {self.address} {tell}{by}"
+    reason: Reason
+    note: str = ""
+    by: str = ""
+    source: Message | None = None
+    expires_at: datetime | None = None
 
 
-def key_of(recipient: str) -> str:
-    """Return the key of an address in the form in which messages keep it."""
-    return recipient.casefold()
+def read_rule(text: str) -> str:
+    """Return an address, ``@domain``, ``.domain`` or ``pattern:text`` as it is stored.
+
+    Raises InvalidAddress, which says what is wrong.
+    """
+    text = text.strip()
+    if text.casefold().startswith(PATTERN):
+        return _pattern(text[len(PATTERN) :].strip().casefold())
+    if text.startswith("@."):
+        raise InvalidAddress("Write .example.com for a domain and its sub-domains.")
+    if text.startswith(("@", ".")):
+        return text[0] + parse_address(f"postmaster@{text[1:]}").domain
+    return parse_address(text).suppression_key
 
 
-def decide(addresses: Collection[str]) -> dict[str, Verdict]:
-    """Return a verdict for each of the case-folded `addresses` that is blocked, in one query."""
-    domains = {address: "@" + address.rpartition("@")[2] for address in addresses}
-    rules = dict(
-        Suppression.objects.filter(address__in={*addresses, *domains.values()}).values_list(
-            "address", "reason"
-        )
-    )
-    verdicts = {}
-    for address, domain in domains.items():
-        rule = address if address in rules else domain
-        if rule in rules:
-            verdicts[address] = Verdict(address, Suppression.Reason(rules[rule]), rule)
-    return verdicts
+def _pattern(text: str) -> str:
+    stars = text.count("*")
+    if not 1 <= stars <= MAX_STARS:
+        raise InvalidAddress(f"A pattern has one to {MAX_STARS} stars, such as pattern:*@spam*.")
+    if len(text.replace("*", "").replace("@", "").replace(".", "")) < 2:
+        raise InvalidAddress("The pattern is about nearly everybody: give at least two letters.")
+    if len(PATTERN + text) > MAX_RULE or not text.isprintable() or " " in text:
+        raise InvalidAddress(f"A pattern has at most {MAX_RULE} characters and no blanks.")
+    return PATTERN + text
+
+
+def kind_of(rule: str) -> Kind:
+    """Return whom a stored rule is about."""
+    if rule.startswith(PATTERN):
+        return Kind.PATTERN
+    return {"@": Kind.DOMAIN, ".": Kind.SUBDOMAINS}.get(rule[:1], Kind.ADDRESS)
 
 
 def suppress(
     address: str,
     *,
-    reason: Suppression.Reason,
+    reason: Reason,
     now: datetime,
     source: Message | None = None,
     note: str = "",
+    by: str = "",
+    expires_at: datetime | None = None,
 ) -> bool:
-    """Order that `address` (or ``@domain``) gets no mail; return whether that is new.
+    """Order that `address` (or another rule) gets no mail; return whether that is new. Idempotent.
 
-    Idempotent. An order that stands already keeps its time; its reason changes only to a graver
-    one, so that who lifts a bounce does not lift the recipient's own no with it.
+    An order that stands keeps its time, unless the new one lasts longer. When this returns, or the
+    transaction around it is committed, no mail to the address leaves any more.
     """
-    order, is_new = Suppression.objects.get_or_create(
+    order = NewOrder(
         address=address.strip().casefold(),
-        defaults={
-            "reason": reason,
-            "created_at": now,
-            "source_message": source,
-            "note": note[:500],
-        },
+        reason=reason,
+        note=note,
+        by=by,
+        source=source,
+        expires_at=expires_at,
     )
-    if not is_new and GRAVITY[reason] > GRAVITY[Suppression.Reason(order.reason)]:
-        Suppression.objects.filter(pk=order.pk).update(
-            reason=reason, source_message=source, note=note[:500]
+    return suppress_many([order], now=now) == 1
+
+
+def suppress_many(orders: Iterable[NewOrder], *, now: datetime) -> int:
+    """Give many orders, all or none; return how many are new. As `suppress`."""
+    wanted: dict[OrderKey, NewOrder] = {}
+    for order in orders:
+        wanted.setdefault((order.address, order.reason), order)
+    if not wanted:
+        return 0
+    with transaction.atomic():
+        _require_few_broad(wanted.values())
+        standing = _standing(wanted, now=now)
+        # In one order, so that two who give many at once do not wait for each other for ever.
+        new = [order for key, order in sorted(wanted.items()) if key not in standing]
+        Suppression.objects.bulk_create(
+            [_row(order, now=now) for order in new],
+            batch_size=WRITTEN_AT_ONCE,
+            ignore_conflicts=True,  # somebody else may give the same order at this moment
         )
-    return is_new
+        for key, order in wanted.items():
+            if key in standing and _lasts_longer(order, standing[key]):
+                Suppression.objects.filter(pk=standing[key].pk).update(expires_at=order.expires_at)
+        _withdraw(wanted.values())
+    return len(new)
 
 
-def lift(address: str) -> bool:
-    """End the order about `address`; return whether there was one."""
-    return Suppression.objects.filter(address=address.strip().casefold()).delete()[0] > 0
+def lift(
+    address: str,
+    *,
+    reason: Reason | None = None,
+    now: datetime | None = None,
+    by: str = "",
+    note: str = "",
+) -> bool:
+    """End the orders about `address`, or that of one reason; return whether there was one."""
+    found = Suppression.objects.filter(address=address.strip().casefold())
+    if reason is not None:
+        found = found.filter(reason=reason)
+    return lift_many(found, now=now or timezone.now(), by=by, note=note) > 0
+
+
+def lift_many(orders: QuerySet[Suppression], *, now: datetime, by: str = "", note: str = "") -> int:
+    """End orders, and keep what they said in the history; return how many there were."""
+    with transaction.atomic():
+        ended = list(orders.select_for_update().order_by("id"))
+        LiftedSuppression.objects.bulk_create(
+            [
+                LiftedSuppression(
+                    **{name: getattr(order, name) for name in ORDER_FIELDS},
+                    lifted_at=now,
+                    lifted_by=by[:MAX_BY],
+                    lift_note=note[:MAX_NOTE],
+                )
+                for order in ended
+            ],
+            batch_size=WRITTEN_AT_ONCE,
+        )
+        Suppression.objects.filter(pk__in=[order.pk for order in ended]).delete()
+    return len(ended)
+
+
+def history(address: str) -> list[LiftedSuppression]:
+    """Return the orders about `address` that were lifted or have expired, the newest first."""
+    ended = LiftedSuppression.objects.filter(address=address.strip().casefold())
+    return list(ended.order_by("-id")[:MAX_HISTORY])
+
+
+def _require_few_broad(orders: Iterable[NewOrder]) -> None:
+    broad = {order.address for order in orders if is_broad(order.address)}
+    if not broad:
+        return
+    known = Suppression.objects.filter(kind__in=BROAD).values_list("address", flat=True)
+    if len(broad.union(known)) > MAX_BROAD:
+        raise TooManyRules(MAX_BROAD)
+
+
+def _standing(wanted: Mapping[OrderKey, NewOrder], *, now: datetime) -> dict[OrderKey, Suppression]:
+    """Return those of the wanted orders that stand; one that has expired becomes history."""
+    rows = Suppression.objects.filter(address__in={address for address, _ in wanted})
+    found = {
+        (row.address, Reason(row.reason)): row
+        for row in rows.only("address", "reason", "expires_at")
+    }
+    expired = [
+        row.pk
+        for key, row in found.items()
+        if key in wanted and row.expires_at is not None and row.expires_at <= now
+    ]
+    if expired:
+        lift_many(Suppression.objects.filter(pk__in=expired), now=now, note="It had expired.")
+    return {key: row for key, row in found.items() if row.pk not in expired}
+
+
+def _row(order: NewOrder, *, now: datetime) -> Suppression:
+    return Suppression(
+        address=order.address,
+        kind=kind_of(order.address),
+        reason=order.reason,
+        source_message=order.source,
+        note=order.note[:MAX_NOTE],
+        by=order.by[:MAX_BY],
+        created_at=now,
+        expires_at=order.expires_at,
+    )
+
+
+def _lasts_longer(order: NewOrder, standing: Suppression) -> bool:
+    if standing.expires_at is None:
+        return False
+    return order.expires_at is None or order.expires_at > standing.expires_at
+
+
+def _withdraw(orders: Collection[NewOrder]) -> None:
+    """Take what the orders forbid out of the queue, now and when everybody can see them."""
+    recipients = {order.address for order in orders}
+    recipients |= {order.source.recipient for order in orders if _knows_recipient(order.source)}
+    ledger.withdraw(recipients)
+    # A bounce is no word of the recipient's: what a worker holds already may go.
+    final = [order for order in orders if order.reason not in BOUNCES]
+    if final:
+        are_plain = all(kind_of(order.address) == Kind.ADDRESS for order in final)
+        addresses = {order.address for order in final} if are_plain else None
+        ledger.withdraw_held(addresses)
+        transaction.on_commit(partial(ledger.withdraw_held, addresses))
+
+
+def _knows_recipient(source: Message | None) -> TypeGuard[Message]:
+    return source is not None and bool(source.recipient)

@@ -17,6 +17,7 @@ os.environ.update(
         "REDIS_URL": "",
         "LOG_LEVEL": "WARNING",
         "MAIL_CATCHER": "true",
+        "SIMULATOR_DOMAIN": "simulator.example",
     }
 )
 

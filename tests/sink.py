@@ -32,6 +32,7 @@ class Sink:
 
     def __init__(self) -> None:
         self.envelopes: list[Envelope] = []
+        self._parsed: list[EmailMessage] = []
         self.replies: dict[str, str] = {}
         self.connections = 0
         self.delay_seconds = 0.0
@@ -46,11 +47,12 @@ class Sink:
 
     @property
     def messages(self) -> list[EmailMessage]:
-        """What arrived, parsed."""
-        return [
+        """What arrived, parsed; each once, for aiosmtpd looks at every attribute of its handler."""
+        self._parsed += [
             email.message_from_bytes(envelope.content, policy=email.policy.default)
-            for envelope in self.envelopes
+            for envelope in self.envelopes[len(self._parsed) :]
         ]
+        return list(self._parsed)
 
     @property
     def recipients(self) -> list[str]:

@@ -36,7 +36,8 @@ SCANNERS = {
     "trend_micro": r"\btmes\b|trend ?micro",
     "other": (
         r"virustotal|urlscan|phish|ironscales|hornetsecurity|vade ?secure|avanan|agari|\bzix|"
-        r"netcraft|google-?safety|safebrowsing|bitdefender|\beset\b|spamassassin"
+        r"palo ?alto|check ?point|zscaler|umbrella|trustwave|spamtitan|netcraft|"
+        r"google-?safety|safebrowsing|bitdefender|\beset\b|spamassassin"
     ),
 }
 # Programs that programs use; none of them shows a mail or a page to anybody.
@@ -45,7 +46,7 @@ TOOLS = re.compile(
     r"perl|ruby|php|guzzlehttp|axios|node|undici|got|restsharp|reqwest|faraday|typhoeus|colly|"
     r"scrapy|postmanruntime|insomnia|winhttp|mechanize|http[_-]?client)\b|"
     r"headless|phantomjs|puppeteer|playwright|selenium|webdriver|powershell|"
-    r"python-requests|python-urllib|go-http-client|apache-httpclient|httrack|nikto|nmap",
+    r"python-requests|urllib|pycurl|go-http-client|httpclient|httrack|nikto|nmap",
     re.IGNORECASE,
 )
 # Cubot makes telephones.
@@ -59,12 +60,18 @@ BOTS = re.compile(
 )
 # Mail programs that the library does not know.
 MAIL_PROGRAMS = re.compile(
-    r"\b(Airmail|Apple Mail|BlueMail|Canary Mail|eM Client|Evolution|FairEmail|Geary|K-9 Mail|"
-    r"KMail|Mailbird|Mailspring|Microsoft Outlook|Outlook-Android|PostboxApp|Postbox|Proton ?Mail|"
-    r"Spark|Superhuman|Tutanota|Windows Live Mail|Zimbra Desktop)\b"
+    r"\b(Airmail|Apple ?Mail|BlueMail|Canary Mail|eM Client|Evolution|FairEmail|Geary|K-9 Mail|"
+    r"KMail|Mail(?=/[\d.]+ .*CFNetwork)|Mailbird|Mailspring|Microsoft Outlook|MSOffice|"
+    r"Outlook-Android|Outlook-iOS|Outlook(?=/)|PostboxApp|Postbox|Proton ?Mail|Spark|Superhuman|"
+    r"Thunderbird|Tutanota|Windows Live Mail|Zimbra Desktop)\b"
 )
 # What Apple's Mail Privacy Protection sends, and what macOS fetches images with for it.
 APPLE_PRIVACY = re.compile(r"Mozilla/5\.0|.*NetworkingExtension/.*", re.DOTALL)
+
+# What every browser begins with, and some before there were any on telephones.
+BROWSERS = re.compile(
+    r"(?:Mozilla|Opera|Dalvik|MQQBrowser|\[FBAN|BlackBerry|Nokia|SonyEricsson|SAMSUNG|UCWEB|J2ME)\b"
+)
 
 _relays = [(name, client, re.compile(text, re.I)) for name, (client, text) in RELAYS.items()]
 _scanners = [(name, re.compile(text, re.I)) for name, text in SCANNERS.items()]
@@ -129,9 +136,9 @@ def _program(text: str) -> Agent:
     mail_program = MAIL_PROGRAMS.search(text)
     family = found.user_agent.family if found.user_agent else ""
     system = found.os.family if found.os else ""
-    if mail_program and family not in ("Outlook", "Apple Mail"):
-        family = mail_program[1]
-    elif not system and found.device is None and family not in ("Thunderbird", "The Bat!"):
+    if mail_program:
+        family = family if family in ("Outlook", "Apple Mail") else mail_program[1]
+    elif not system and found.device is None and family != "The Bat!":
         # A library of some app, which nobody knows.
         return Agent()
     return Agent(client=family[:50], device=_device(text, system), system=system[:50])

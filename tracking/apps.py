@@ -9,5 +9,9 @@ class TrackingConfig(AppConfig):
     name = "tracking"
 
     def ready(self) -> None:
-        """Register the system checks."""
-        from tracking import checks  # noqa: F401 - importing it registers the checks
+        """Register the checks, and what listens to providers' events."""
+        from tracking import (  # noqa: F401 - importing registers them
+            checks,
+            receivers,
+            report_checks,
+        )

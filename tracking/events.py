@@ -23,6 +23,7 @@ def record_hits(hits: Sequence[Hit]) -> None:
             kind=hit.kind,
             occurred_at=hit.at,
             key=f"hit:{hit.key}",
+            detail=hit.url,
         ): hit
         for hit in hits
     }

@@ -22,7 +22,8 @@ class Hit:
 
     `link_id`: the TrackedLink, None for an opening, or when it cannot be told. `ip`: empty when
     it cannot be known. `purpose`: what the client said it fetches for, such as ``prefetch``. `key`
-    names the hit for ever: the same one told twice has the same.
+    names the hit for ever: the same one told twice has the same. `url`: where a click went that
+    is no TrackedLink, because a provider told it.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Hit:
     has_accept: bool
     purpose: str
     key: str
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ _RAW_END = {
 }  # fmt: skip
 
 _WORD = re.compile(r"\{\{-?[ \t\r\n]*(\w*)")
-_OPENING = {"if", "with", "range"}
+_OPENING = {"if", "with", "range", "tracked"}
 _WEB = re.compile(r"https?://[^\s/?#\\]", re.IGNORECASE)
 _PLAIN = re.compile(r"https?://[!-%'-.0->@-\[\]-~][!-%'-~]*").fullmatch
 _OTHER_SCHEME = re.compile(r"\s*(?:#|/|(?!https?:)[a-z][a-z0-9+.-]*:)", re.IGNORECASE)

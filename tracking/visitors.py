@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from tracking.agents import APPLE_PRIVACY, Agent, read_agent
+from tracking.agents import APPLE_PRIVACY, BROWSERS, Agent, read_agent
 from tracking.hits import CLICKED, OPENED
 from tracking.networks import APPLE, MICROSOFT, owner_of
 
@@ -102,6 +102,9 @@ def _machine_reasons(
     reasons = [] if method.upper() == "GET" else [f"method:{method.upper()[:10]}"]
     if agent.machine:
         reasons.append(agent.machine)
+    elif kind == CLICKED and user_agent and not (agent.client or BROWSERS.match(user_agent)):
+        # A click opens a browser.
+        reasons.append("no_browser")
     is_bare = not user_agent.strip() or (kind == CLICKED and user_agent.strip() == "Mozilla/5.0")
     if is_bare or not has_accept:
         reasons.append("bare")

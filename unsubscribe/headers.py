@@ -36,22 +36,20 @@ class ListUnsubscribe:
         """Return this message's own link; the header fields only where the key asks for them."""
         if not settings.SIGNING_KEYS:
             return Additions({})
-        url = unsubscribe_url(message)
+        before, after = _around_token(settings.PUBLIC_URL)
         if not message.has_unsubscribe_link:
-            return Additions({"UnsubscribeURL": url})
+            return Additions({"UnsubscribeURL": before + tokens.make(message.id) + after})
+        token, local_part = tokens.make_both(message.id)
+        url = before + token + after
+        mailto = settings.UNSUBSCRIBE_MAILTO_DOMAIN
+        ways = f"<{url}>, <mailto:{local_part}@{mailto}>" if mailto else f"<{url}>"
         return Additions(
             {"UnsubscribeURL": url},
             headers=(
-                ("List-Unsubscribe", f"<{url}>"),
+                ("List-Unsubscribe", ways),
                 ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
             ),
         )
-
-
-def unsubscribe_url(message: Message) -> str:
-    """Return the address of the page, which takes the one-click POST too."""
-    before, after = _around_token(settings.PUBLIC_URL)
-    return before + tokens.make(message.id) + after
 
 
 @lru_cache(maxsize=8)

@@ -1,8 +1,9 @@
 """Make and read the tokens in unsubscribe links: they name a message, and nobody can forge one.
 
 A token is base64url of a version byte, the 16 bytes of the message's id and 128 bits of
-HMAC-SHA256. It holds no address. The first of ``SIGNING_KEYS`` signs, all of them verify, so links
-outlive the rotation of keys.
+HMAC-SHA256. In a mail address, whose case may be lost on the way and whose local part may have 64
+octets, id and 96 bits are written in hexadecimal. It holds no address. The first of
+``SIGNING_KEYS`` signs, all of them verify, so links outlive the rotation of keys.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from uuid import UUID
 
 from django.conf import settings
@@ -19,12 +21,21 @@ VERSION = b"\x01"
 MAC_BYTES = 16
 PURPOSE = b"unsubscribe"
 TOKEN_LENGTH = 44
+LOCAL_PREFIX = "u+"
+LOCAL_MAC_BYTES = 12  # 96 bits: a guess can only be tried by sending us mail
+
+_match_local = re.compile(r"u\+([0-9a-f]{56})").fullmatch
 
 
 def make(message_id: UUID) -> str:
     """Return the token of a message: 44 characters that are safe in a URL."""
-    body = VERSION + message_id.bytes
-    return base64.urlsafe_b64encode(body + _mac(body, settings.SIGNING_KEYS[0])).decode()
+    return _in_url(_sign(message_id))
+
+
+def make_both(message_id: UUID) -> tuple[str, str]:
+    """Return the token for a URL and the one for a mail address; they are signed once."""
+    raw = _sign(message_id)
+    return _in_url(raw), LOCAL_PREFIX + raw[1 : 17 + LOCAL_MAC_BYTES].hex()
 
 
 def read(token: str) -> UUID | None:
@@ -35,12 +46,31 @@ def read(token: str) -> UUID | None:
         raw = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError):
         return None
-    body, mac = raw[:17], raw[17:]
     # base64 has several spellings of the same bytes; only the one that `make` writes is good.
-    if base64.urlsafe_b64encode(raw).decode() != token or body[:1] != VERSION:
+    return _verified(raw[:17], raw[17:]) if _in_url(raw) == token else None
+
+
+def read_local_part(local_part: str) -> UUID | None:
+    """Return the message that a mail address names, whatever the case; None for any other."""
+    match = _match_local(local_part.lower())
+    if match is None:
         return None
-    good = [hmac.compare_digest(mac, _mac(body, key)) for key in settings.SIGNING_KEYS]
-    return UUID(bytes=body[1:]) if any(good) else None
+    raw = bytes.fromhex(match[1])
+    return _verified(VERSION + raw[:16], raw[16:])
+
+
+def _verified(body: bytes, mac: bytes) -> UUID | None:
+    good = [hmac.compare_digest(mac, _mac(body, key)[: len(mac)]) for key in settings.SIGNING_KEYS]
+    return UUID(bytes=body[1:]) if body[:1] == VERSION and any(good) else None
+
+
+def _sign(message_id: UUID) -> bytes:
+    body = VERSION + message_id.bytes
+    return body + _mac(body, settings.SIGNING_KEYS[0])
+
+
+def _in_url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode()
 
 
 def _mac(body: bytes, key: str) -> bytes:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from datetime import datetime
+
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import render
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
@@ -12,8 +16,19 @@ from django.views.decorators.http import require_http_methods
 from sending.models import Message
 from unsubscribe import commands, tokens
 from unsubscribe.models import Unsubscribe
+from unsubscribe.queries import has_said_no, words_for
 
-CSP = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
+CSP = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'"
+)
+UNREADABLE = (
+    MultiPartParserError,
+    RequestDataTooBig,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+    UnreadablePostError,
+)
 
 
 # No cookie and no CSRF token: the mail program posts without either, and the token in the
@@ -22,21 +37,56 @@ CSP = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
-    """GET and HEAD show a button and change nothing; POST unsubscribes. Idempotent."""
-    message = _message(token)
-    if message is None:
-        return _page(request, "unsubscribe/unknown.html", status=404)
-    if request.method != "POST":
-        return _page(request, "unsubscribe/ask.html", address=_masked(message.recipient))
-    is_one_click = request.POST.get("List-Unsubscribe") == "One-Click"
+    """GET and HEAD show a button and change nothing; POST does what its button says. Idempotent.
+
+    A POST without a word of ours unsubscribes, whatever else is in it.
+    """
+    with translation.override(translation.get_language_from_request(request)):
+        message = _message(token)
+        if message is None:
+            return _page(request, "unknown", status=404)
+        if request.method == "HEAD":
+            return _headed(HttpResponse())
+        if request.method != "POST":
+            step = "done" if has_said_no(message) else "ask"
+        else:
+            step = _act(request, message, now=timezone.now())
+        return _page_about(message, request, step, now=timezone.now())
+
+
+def _act(request: HttpRequest, message: Message, *, now: datetime) -> str:
+    """Do what was asked for; return the page that comes next."""
+    asked = _field(request, "act")
+    if asked == "resubscribe":
+        return "back" if commands.resubscribe(message, now=now) else "done"
+    if asked == "why" and has_said_no(message):
+        why = _field(request, "why")
+        if why in Unsubscribe.Why.values:
+            commands.tell_why(message, why=Unsubscribe.Why(why))
+        return "thanks"
+    is_one_click = _field(request, "List-Unsubscribe") == "One-Click"
     method = Unsubscribe.Method.ONE_CLICK if is_one_click else Unsubscribe.Method.PAGE
-    commands.unsubscribe(message, method=method, now=timezone.now())
-    return _page(request, "unsubscribe/done.html", address=_masked(message.recipient))
+    commands.unsubscribe(message, method=method, now=now)
+    return "done"
+
+
+def _field(request: HttpRequest, name: str) -> str:
+    """Return what was posted; nothing from a body that cannot be read: the no counts anyhow."""
+    try:
+        return request.POST.get(name, "")
+    except UNREADABLE:
+        return ""
 
 
 def _message(token: str) -> Message | None:
     message_id = tokens.read(token)
-    return Message.objects.filter(pk=message_id).first() if message_id else None
+    if message_id is None:
+        return None
+    return (
+        Message.objects.only("recipient", "sender_address", "sender_name")
+        .filter(pk=message_id)
+        .first()
+    )
 
 
 def _masked(address: str) -> str:
@@ -45,8 +95,27 @@ def _masked(address: str) -> str:
     return f"{local[:1]}***@{domain}"
 
 
-def _page(request: HttpRequest, template: str, *, status: int = 200, **facts: str) -> HttpResponse:
-    response = render(request, template, facts, status=status)
+def _page_about(
+    message: Message, request: HttpRequest, step: str, *, now: datetime
+) -> HttpResponse:
+    return _page(
+        request,
+        step,
+        address=_masked(message.recipient),
+        words=words_for(message, language=translation.get_language() or ""),
+        can_undo=step == "done" and commands.can_resubscribe(message, now=now),
+        whys=Unsubscribe.Why.choices,
+    )
+
+
+def _page(request: HttpRequest, step: str, *, status: int = 200, **facts: object) -> HttpResponse:
+    return _headed(render(request, f"unsubscribe/{step}.html", facts, status=status))
+
+
+def _headed(response: HttpResponse) -> HttpResponse:
+    """Let nothing be loaded, kept, indexed or told to others."""
+    response["Content-Language"] = translation.get_language() or "en"
+    response["Vary"] = "Accept-Language"
     response["Content-Security-Policy"] = CSP
     response["Referrer-Policy"] = "no-referrer"
     response["X-Robots-Tag"] = "noindex"

@@ -12,7 +12,7 @@ from unfold.widgets import (
 )
 
 from apikeys.addresses import canonical_networks
-from apikeys.models import OFFERED_SCOPES, ApiKey, Scope, default_scopes
+from apikeys.models import ApiKey, Scope, default_scopes
 
 GRACE_HOURS = [
     (0, "Stop at once"),
@@ -74,15 +74,6 @@ class ApiKeyForm(forms.ModelForm):
             "quota_per_day",
         )
         widgets = {"paused_reason": UnfoldAdminTextareaWidget(attrs={"rows": 2})}
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # A key that has a scope already keeps it, whether or not it is offered to new ones.
-        shown = {*OFFERED_SCOPES, *self.instance.scopes}
-        if "scopes" in self.fields:
-            self.fields["scopes"].choices = [  # type: ignore[attr-defined]
-                (value, label) for value, label in Scope.choices if value in shown
-            ]
 
 
 class RotateForm(forms.Form):

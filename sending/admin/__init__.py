@@ -5,10 +5,11 @@ from sending.admin.keys import SendingKeyAdmin
 from sending.admin.limits import LimitAdmin, SlowDownAdmin, WarmUpAdmin
 from sending.admin.messages import MessageAdmin
 from sending.admin.routes import RouteAdmin
-from sending.admin.suppressions import SuppressionAdmin
+from sending.admin.suppressions import LiftedSuppressionAdmin, SuppressionAdmin
 from sending.admin.templates import TemplateAdmin
 
 __all__ = [
+    "LiftedSuppressionAdmin",
     "LimitAdmin",
     "MessageAdmin",
     "RouteAdmin",

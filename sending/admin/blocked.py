@@ -8,38 +8,42 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from sending import suppressions
-from sending.addresses import parse_address
+from sending import screening
 from sending.models import Message, Suppression
-from sending.suppressions import TELLS
+from sending.screening import Verdict
+
+Blocked = dict[str, tuple[Verdict, Suppression]]
 
 
-def split_blocked(
-    messages: Sequence[Message],
-) -> tuple[list[Message], dict[str, Suppression]]:
+def split_blocked(messages: Sequence[Message]) -> tuple[list[Message], Blocked]:
     """Return the messages that may go out, and for each other recipient what forbids it."""
-    keys = {message.pk: parse_address(message.recipient).suppression_key for message in messages}
-    verdicts = suppressions.decide(set(keys.values()))
-    orders = Suppression.objects.in_bulk(
-        {verdict.rule for verdict in verdicts.values()}, field_name="address"
-    )
+    verdicts = screening.screen(messages)
+    orders = {
+        (order.address, order.reason): order
+        for order in Suppression.objects.filter(
+            address__in={verdict.rule for verdict in verdicts.values()}
+        )
+    }
     # An order that was lifted between the two queries forbids nothing any more.
     blocked = {
-        key: orders[verdict.rule] for key, verdict in verdicts.items() if verdict.rule in orders
+        verdict.address: (verdict, orders[verdict.rule, verdict.reason])
+        for verdict in verdicts.values()
+        if (verdict.rule, verdict.reason) in orders
     }
-    return [message for message in messages if keys[message.pk] not in blocked], blocked
+    free = [one for one in messages if screening.key_of(one.recipient) not in blocked]
+    return free, blocked
 
 
-def explanation(blocked: dict[str, Suppression]) -> SafeString:
+def explanation(blocked: Blocked) -> SafeString:
     """Return a sentence for each recipient, with a link to the order that is to be lifted."""
-    return format_html_join(SafeString("<br>"), "{}", ((_why(*one),) for one in blocked.items()))
+    return format_html_join(SafeString("<br>"), "{}", ((_why(*one),) for one in blocked.values()))
 
 
-def _why(address: str, order: Suppression) -> SafeString:
+def _why(verdict: Verdict, order: Suppression) -> SafeString:
     link = format_html(
         '<a class="underline" href="{}">lift that first</a>',
         reverse("admin:sending_suppression_change", args=[order.pk]),
     )
-    rule = "" if order.address == address else f" (rule {order.address})"
-    tell = TELLS[Suppression.Reason(order.reason)]
-    return format_html("{} is suppressed because it {}{}; {}.", address, tell, rule, link)
+    rule = "" if verdict.rule == verdict.address else f" (rule {verdict.rule})"
+    tell = screening.TELLS[verdict.reason]
+    return format_html("{} is suppressed because it {}{}; {}.", verdict.address, tell, rule, link)

@@ -104,6 +104,7 @@ class SendingProfileForm(forms.ModelForm):
             "reply_to",
             "stream",
             "has_unsubscribe_link",
+            "heeds_unsubscribes",
             "track_opens",
             "track_clicks",
             "is_strict",
@@ -175,6 +176,7 @@ class SendingProfileInline(StackedInline):
                     ("sender_address", "sender_name"),
                     ("reply_to", "stream"),
                     ("has_unsubscribe_link", "is_strict"),
+                    "heeds_unsubscribes",
                     ("track_opens", "track_clicks"),
                 )
             },

@@ -170,6 +170,8 @@ class RouteAdmin(OperatorAdmin):
     @display(description="Protection", label={"clear text": "warning"})
     def protection(self, route: Route) -> str:
         """Show how the connection is protected; a loopback needs nothing."""
+        if route.kind == Route.Kind.SIMULATOR:
+            return "this machine"
         if route.kind == Route.Kind.ANYMAIL:
             return "HTTPS" if route.backend.startswith("anymail.") else ""
         if route.tls == Route.Tls.NONE:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -17,13 +15,17 @@ from django.utils.html import format_html
 from unfold.decorators import action, display
 
 from sending import suppressions
-from sending.addresses import InvalidAddress, parse_address
-from sending.admin.base import InfinitePaginator, OperatorAdmin
-from sending.models import Suppression
+from sending.addresses import InvalidAddress
+from sending.admin.base import InfinitePaginator, RecordAdmin
+from sending.admin.suppression_forms import LiftForm, SuppressionForm
+from sending.admin.suppression_pages import SuppressionPages
+from sending.models import LiftedSuppression, Suppression
 
 COLORS = {
     Suppression.Reason.UNSUBSCRIBED: "info",
     Suppression.Reason.HARD_BOUNCE: "warning",
+    Suppression.Reason.SOFT_BOUNCES: "warning",
+    Suppression.Reason.INVALID: "warning",
     Suppression.Reason.COMPLAINT: "danger",
     Suppression.Reason.BLACKLIST: "danger",
 }
@@ -33,50 +35,24 @@ CAUTION = (
 )
 
 
-class SuppressionForm(forms.ModelForm):
-    """Order that an address or a whole domain gets no mail."""
-
-    class Meta:
-        model = Suppression
-        fields = ("address", "reason", "note")
-        help_texts = {"address": "An address, or @example.com for everybody there."}
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.initial.setdefault("reason", Suppression.Reason.BLACKLIST)
-
-    def clean_address(self) -> str:
-        """Return the rule as it is stored; refuse one that exists."""
-        try:
-            rule = _rule(self.cleaned_data["address"])
-        except InvalidAddress as error:
-            raise ValidationError(str(error)) from None
-        existing = Suppression.objects.filter(address=rule).first()
-        if existing is not None:
-            raise ValidationError(
-                f"{rule} gets no mail already, since {existing.created_at:%Y-%m-%d}: "
-                f"{existing.reason}."
-            )
-        return rule
-
-
 @admin.register(Suppression)
-class SuppressionAdmin(OperatorAdmin):
+class SuppressionAdmin(SuppressionPages):
     """Orders are added and lifted, never edited."""
 
     form = SuppressionForm
-    list_display = ("address", "why", "note", "source", "created_at")
-    list_filter = ("reason",)
+    list_display = ("address", "why", "note", "by", "source", "created_at", "expires_at")
+    list_filter = ("reason", "kind")
     paginator = InfinitePaginator
     show_full_result_count = False
     ordering = ("-id",)
     sortable_by = ()
     search_fields = ("address",)
-    search_help_text = "A whole address, or @domain."
+    search_help_text = "A whole address, @domain, .domain or pattern:..."
     actions = ("lift_selected",)
     actions_detail = ("lift",)
-    fields = ("address", "reason", "note")
-    readonly_facts = ("address", "why", "note", "source", "created_at")
+    fields = ("address", "reason", "note", "expires_at")
+    readonly_facts = ("address", "kind", "why", "note", "by", "source", "created_at", "expires_at")
+    change_form_outer_after_template = "sending/suppression_history.html"
 
     # --- Who may do what ---
 
@@ -103,7 +79,8 @@ class SuppressionAdmin(OperatorAdmin):
             return queryset, False
         rules = {term}
         with suppress(InvalidAddress):  # Then it can still be a stored rule.
-            rules |= {_rule(term), "@" + _rule(term).rpartition("@")[2]}
+            rule = suppressions.read_rule(term)
+            rules |= {rule, "@" + rule.rpartition("@")[2]}
         return queryset.filter(address__in=rules), False
 
     @display(description="Reason", label=COLORS)
@@ -125,16 +102,24 @@ class SuppressionAdmin(OperatorAdmin):
         self, request: HttpRequest, queryset: QuerySet[Suppression]
     ) -> HttpResponse | None:
         """Ask, then end the selected orders."""
-        chosen = list(queryset[: self.list_per_page])
-        if "confirmed" not in request.POST:
-            return self.confirm_list(
-                request,
-                title="Lift suppressions",
-                question=f"{len(chosen)} addresses can get mail again. {CAUTION}",
-                button="Lift them",
-            )
-        self._lift(request, chosen)
-        return None
+        form = LiftForm(request.POST if "confirmed" in request.POST else None)
+        if form.is_valid():
+            ids = list(queryset.values_list("pk", flat=True)[: self.list_per_page])
+            chosen = Suppression.objects.filter(pk__in=ids)
+            self._lift(request, chosen, note=form.cleaned_data["note"])
+            return None
+        number = len(request.POST.getlist("_selected_action"))
+        return self.page(
+            request,
+            "confirm",
+            None,
+            title="Lift suppressions",
+            questions=[f"{number} addresses can get mail again. {CAUTION}"],
+            button="Lift them",
+            action=request.POST["action"],
+            selected=request.POST.getlist("_selected_action"),
+            form=form,
+        )
 
     # --- One order ---
 
@@ -146,41 +131,78 @@ class SuppressionAdmin(OperatorAdmin):
         """Let nothing of it be edited."""
         return self.readonly_facts if obj is not None else ()
 
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], **kwargs: Any
+    ) -> HttpResponse:
+        """Add what else stands about the address, and what stood."""
+        order = kwargs.get("obj")
+        if order is not None:
+            context["others"] = Suppression.objects.filter(address=order.address).exclude(
+                pk=order.pk
+            )
+            context["ended"] = suppressions.history(order.address)
+        return super().render_change_form(request, context, **kwargs)
+
     def save_model(self, request: HttpRequest, obj: Suppression, form: Any, change: bool) -> None:
         """Give the order."""
+        reason = Suppression.Reason(obj.reason)
         suppressions.suppress(
             obj.address,
-            reason=Suppression.Reason(obj.reason),
+            reason=reason,
             now=timezone.now(),
             note=obj.note,
+            by=request.user.get_username(),
+            expires_at=obj.expires_at,
         )
-        obj.pk = Suppression.objects.values_list("pk", flat=True).get(address=obj.address)
+        obj.pk = Suppression.objects.values_list("pk", flat=True).get(
+            address=obj.address, reason=reason
+        )
 
     @action(description="Lift", url_path="lift", icon="undo", permissions=["lift"])
     def lift(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Ask whether it is meant, then end the order."""
+        """Ask why, then end the order."""
         order = self.find(request, object_id, permission="delete")
-        if request.method != "POST":
-            return self.confirm(
-                request,
-                order,
-                title="Lift the suppression",
-                question=f"{order.address} can get mail again. {CAUTION}",
-                button="Lift it",
-            )
-        self._lift(request, [order])
-        return HttpResponseRedirect(self.url("changelist"))
+        form = LiftForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            this = Suppression.objects.filter(pk=order.pk)
+            self._lift(request, this, note=form.cleaned_data["note"])
+            return HttpResponseRedirect(self.url("changelist"))
+        return self.page(
+            request,
+            "confirm",
+            order,
+            title="Lift the suppression",
+            questions=[f"{order.address} can get mail again. {CAUTION}"],
+            button="Lift it",
+            form=form,
+        )
 
-    def _lift(self, request: HttpRequest, orders: list[Suppression]) -> None:
+    def _lift(self, request: HttpRequest, orders: QuerySet[Suppression], *, note: str) -> None:
         with transaction.atomic():
-            self.log_deletions(request, orders)
-            lifted = sum(suppressions.lift(order.address) for order in orders)
+            self.log_deletions(request, list(orders))
+            lifted = suppressions.lift_many(
+                orders, now=timezone.now(), by=request.user.get_username(), note=note
+            )
         messages.success(request, f"{lifted} lifted.")
 
 
-def _rule(text: str) -> str:
-    """Return an address or ``@domain`` as it is stored; raise InvalidAddress."""
-    text = text.strip()
-    if text.startswith("@"):
-        return "@" + parse_address(f"postmaster{text}").domain
-    return parse_address(text).suppression_key
+@admin.register(LiftedSuppression)
+class LiftedSuppressionAdmin(RecordAdmin):
+    """Orders that were lifted or have expired; read only."""
+
+    list_display = ("address", "why", "lifted_at", "lifted_by", "lift_note", "created_at")
+    list_display_links = None
+    search_fields = ("address",)
+    search_help_text = "A whole address, or another rule."
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[LiftedSuppression], search_term: str
+    ) -> tuple[QuerySet[LiftedSuppression], bool]:
+        """Look up by the index."""
+        term = search_term.strip().casefold()
+        return (queryset.filter(address=term) if term else queryset), False
+
+    @display(description="Reason", label=COLORS)
+    def why(self, order: LiftedSuppression) -> str:
+        """Show the reason as a coloured word."""
+        return order.reason

@@ -11,12 +11,13 @@ from django.db import transaction
 
 from apikeys.commands import take_quota
 from apikeys.models import ApiKey
-from sending import ledger, suppressions
-from sending.addresses import Address, parse_address
+from sending import ledger, screening
+from sending.addresses import Address
 from sending.commands.requests import (
     Rejection,
     check_request,
     check_total,
+    despite_of,
     nothing_left,
     profile_of,
     read_recipient,
@@ -25,7 +26,7 @@ from sending.commands.requests import (
 )
 from sending.errors import InvalidRecipient, SendingError, SuppressedRecipient
 from sending.models import Message, Priority, SendingProfile, Status, TemplateVersion
-from sending.suppressions import Verdict
+from sending.screening import Verdict
 from sending.tasks import ring
 
 
@@ -134,14 +135,8 @@ def resend(message_ids: Sequence[UUID], *, by: str) -> int:
 
     One whose recipient gets no mail stays as it ended: lift the suppression first.
     """
-    keys = {
-        message_id: parse_address(recipient).suppression_key
-        for message_id, recipient in Message.objects.filter(id__in=message_ids).values_list(
-            "id", "recipient"
-        )
-    }
-    verdicts = suppressions.decide(set(keys.values()))
-    allowed = [message_id for message_id, key in keys.items() if key not in verdicts]
+    blocked = screening.screen(Message.objects.filter(id__in=message_ids).only(*screening.SCREENED))
+    allowed = [message_id for message_id in message_ids if message_id not in blocked]
     moved = ledger.requeue(allowed, detail=f"Sent again by {by}.")
     transaction.on_commit(ring)
     return moved
@@ -173,7 +168,8 @@ def _take_in(intake: ledger.Intake, *, key: ApiKey) -> ledger.Blocked:
 
 def _refuse_suppressed(profile: SendingProfile, addresses: Collection[Address]) -> None:
     """Raise SuppressedRecipient when standing orders block all the addresses."""
-    verdicts = suppressions.decide({address.suppression_key for address in addresses})
+    keys = {address.suppression_key for address in addresses}
+    verdicts = screening.decide(keys, despite=despite_of(profile))
     if len(verdicts) < len(addresses):
         return
     blocked = [(address, verdicts[address.suppression_key]) for address in addresses]

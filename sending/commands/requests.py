@@ -9,7 +9,7 @@ from uuid import UUID
 
 from apikeys.models import ApiKey
 from apikeys.recent import Recent
-from sending import senders
+from sending import screening, senders
 from sending.addresses import Address, InvalidAddress, parse_address
 from sending.errors import (
     InvalidAttribs,
@@ -95,7 +95,13 @@ class Request:
             message_id_domain=self.sender.address.rpartition("@")[2],
             priority=priority,
             recipients={new_message_id(): address for address in recipients},
+            despite=despite_of(self.profile),
         )
+
+
+def despite_of(profile: SendingProfile) -> frozenset[str]:
+    """Return the reasons of standing orders that do not stop what a key sends."""
+    return screening.passed_over(profile.stream, heeds_unsubscribes=profile.heeds_unsubscribes)
 
 
 def check_request(

@@ -65,6 +65,8 @@ def check_settings(route: Route) -> None:
         if not route.host.strip():
             raise ValidationError({"host": "Give the host name or address of the SMTP server."})
         return
+    if route.kind == Route.Kind.SIMULATOR:
+        return
     _check_backend(route.backend)
     try:
         backend_options(route)

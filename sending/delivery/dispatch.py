@@ -22,7 +22,7 @@ from sending.models import (
     TemplateVersion,
 )
 from sending.outgoing import Outgoing
-from sending.routes import NoWay, Ways, bound_to_route
+from sending.routes import NoWay, Ways, bound_to_route, is_simulated, simulator_route
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,12 @@ def _with_routes(
     ways = Ways(profiles.values(), now=database_now())
     tried = [message.id for message in messages if message.attempt_count > 1]
     bound = bound_to_route(tried) if tried and ways.have_choice() else {}
+    simulator = None
     for message in messages:
+        if is_simulated(message.recipient_domain):
+            simulator = simulator or simulator_route()
+            yield message, simulator
+            continue
         profile = profiles.get(message.api_key_id)
         yield message, ways.choose(profile, bound_to=bound.get(message.id))
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, InternalError, OperationalError
 from django.utils import timezone
 
-from sending import bounces, ledger, suppressions
+from sending import blocks, bounces, ledger, suppressions
 from sending.addresses import parse_address
 from sending.delivery import failover, limits
 from sending.delivery.parcels import Parcel, Result
@@ -26,7 +26,7 @@ from sending.errors import (
     TransportError,
 )
 from sending.ledger import AttemptFacts, Outcome
-from sending.models import AMBIGUOUS, AmbiguityPolicy, Message, Status, Suppression
+from sending.models import AMBIGUOUS, AmbiguityPolicy, Message, Status
 from sending.outgoing import Outgoing
 from sending.replies import Kind, Verdict, classify, retry_delay_seconds
 from sending.transports import Receipt
@@ -58,6 +58,7 @@ def record(results: Sequence[Result]) -> bool:
         result.is_recorded = True
     for result in results:
         _suppress_if_dead(result)
+    _note_blocks(found)
     limits.heed([(result.parcel.outgoing.recipient, one.attempt) for result, one in found])
     return bool(lesson.elsewhere) or lesson.is_route_resumed
 
@@ -169,11 +170,34 @@ def _weigh(outgoing: Outgoing, error: TransportError) -> None:
     if bounces.is_dead(outgoing.recipient, verdict=verdict, now=now):
         suppressions.suppress(
             parse_address(outgoing.recipient).suppression_key,
-            reason=Suppression.Reason.HARD_BOUNCE,
+            reason=bounces.reason_for(verdict.kind),
             now=now,
             source=Message(pk=outgoing.id),
             note=str(error.reply),
         )
+
+
+def _note_blocks(found: Sequence[tuple[Result, Outcome]]) -> None:
+    """Remember who refused mail for the name of its sender; a defect in that is no result's."""
+    refusals = [
+        blocks.Refusal(
+            sender_domain=result.parcel.outgoing.sender.address.rpartition("@")[2],
+            recipient_domain=result.parcel.outgoing.recipient.rpartition("@")[2],
+            reply=str(outcome.attempt.reply),
+        )
+        for result, outcome in found
+        if outcome.status == Status.REJECTED
+        and outcome.attempt is not None
+        and outcome.attempt.kind == Kind.POLICY
+    ]
+    if not refusals:
+        return
+    try:
+        blocks.note(refusals, now=timezone.now())
+    except DATABASE_AWAY:
+        raise
+    except Exception:  # as in _suppress_if_dead
+        log.exception("%s refusals by policy were not counted", len(refusals))
 
 
 def _is_about_address(error: TransportError) -> bool:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from sending import ledger, pacing, suppressions
+from sending import ledger, pacing, screening
 from sending.delivery import dispatch, results
 from sending.delivery.lanes import ThreadLanes
 from sending.delivery.loop import Loop
@@ -215,16 +215,15 @@ class Run:
 
     def _screen(self, claimed: Sequence[Message]) -> list[Message]:
         """Return the messages that may go; record the others as suppressed."""
-        keys = {message.id: suppressions.key_of(message.recipient) for message in claimed}
-        verdicts = suppressions.decide(set(keys.values()))
+        verdicts = screening.screen(claimed)
         ledger.record(
             [
-                dispatch.ending(message, Status.SUPPRESSED, str(verdicts[keys[message.id]]))
+                dispatch.ending(message, Status.SUPPRESSED, str(verdicts[message.id]))
                 for message in claimed
-                if keys[message.id] in verdicts
+                if message.id in verdicts
             ]
         )
-        return [message for message in claimed if keys[message.id] not in verdicts]
+        return [message for message in claimed if message.id not in verdicts]
 
     def _give_to_lane(self, draft: dispatch.Draft, route: Route, *, stopwatch: Stopwatch) -> None:
         lanes = self._lanes_of(route)

@@ -8,6 +8,7 @@ by people, `reports` by others.
 """
 
 from sending.ledger.facts import (
+    KINDS,
     MAX_LAPSES,
     MAY_BECOME_SENT,
     AttemptFacts,
@@ -39,9 +40,11 @@ from sending.ledger.queue import (
 )
 from sending.ledger.reports import keep_first_hits, report
 from sending.ledger.rows import EVENT_FIELDS, MESSAGE_FIELDS, database_now
+from sending.ledger.withdrawal import withdraw, withdraw_held
 
 __all__ = [
     "EVENT_FIELDS",
+    "KINDS",
     "MAX_LAPSES",
     "MAY_BECOME_SENT",
     "MESSAGE_FIELDS",
@@ -72,4 +75,6 @@ __all__ = [
     "report",
     "requeue",
     "take_in",
+    "withdraw",
+    "withdraw_held",
 ]

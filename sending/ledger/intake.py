@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,20 +13,23 @@ import psycopg
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from sending import suppressions
+from sending import screening
 from sending.addresses import Address
 from sending.ledger.moves import accept
 from sending.ledger.rows import database_now
 from sending.ledger.turns import Turns
 from sending.models import Message, Status, Suppression
-from sending.suppressions import Verdict
+from sending.screening import GRAVITY, PATTERN, Verdict
 
 Blocked = Mapping[UUID, Verdict]
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """New messages of one request, which differ in nothing but their recipient."""
+    """New messages of one request, which differ in nothing but their recipient.
+
+    `despite`: the reasons of standing orders that do not stop them (`sending.screening`).
+    """
 
     api_key_id: UUID
     template_version_id: int
@@ -42,6 +45,7 @@ class Intake:
     message_id_domain: str
     priority: int
     recipients: Mapping[UUID, Address]
+    despite: Collection[str] = frozenset()
 
     def messages(self, *, now: datetime) -> list[Message]:
         """Return the messages, queued and due."""
@@ -90,6 +94,7 @@ class Intake:
             "track_clicks": self.track_clicks,
             "message_id_domain": self.message_id_domain,
             "priority": int(self.priority),
+            "despite": [str(reason) for reason in self.despite],
         }
 
     def each(self, request: int) -> list[dict[str, Any]]:
@@ -123,7 +128,7 @@ def take_in(intake: Intake) -> Blocked:
 def _screen_and_accept(intake: Intake) -> Blocked:
     with transaction.atomic():
         keys = {one: address.suppression_key for one, address in intake.recipients.items()}
-        verdicts = suppressions.decide(set(keys.values()))
+        verdicts = screening.decide(set(keys.values()), despite=intake.despite)
         blocked = {one: verdicts[key] for one, key in keys.items() if key in verdicts}
         messages = intake.messages(now=database_now())
         accept([message for message in messages if message.id not in blocked])
@@ -134,28 +139,47 @@ def _lifetime() -> timedelta:
     return timedelta(hours=settings.QUEUE_LIFETIME_HOURS)
 
 
+def _array(words: Collection[str]) -> str:
+    return "{" + ",".join(str(word) for word in words) + "}"
+
+
 # Screened one by one with LATERAL and LIMIT: the planner, which cannot know how many rows JSON
-# holds, would otherwise read all standing orders instead of their index.
-STATEMENT = """
+# holds, would otherwise read all standing orders instead of their index. It is what
+# `sending.screening` decides; the few broad rules are compared one by one.
+STATEMENT = r"""
 WITH given AS MATERIALIZED (
     SELECT shared.*, one.*, statement_timestamp() AS now
     FROM json_to_recordset(%s::json) AS shared (
         request integer, api_key_id uuid, template_version_id bigint, stream text,
         sender_address text, sender_name text, reply_to text, subject text, attribs jsonb,
         has_unsubscribe_link boolean, track_opens boolean, track_clicks boolean,
-        message_id_domain text, priority smallint
+        message_id_domain text, priority smallint, despite text[]
     )
     JOIN json_to_recordset(%s::json) AS one (
         of_request integer, id uuid, recipient text, recipient_domain text, suppression_key text
     ) ON of_request = request
+), broad AS MATERIALIZED (
+    SELECT address, reason, kind, replace(replace(replace(replace(
+        substr(address, {pattern_at}), '\', '\\'), '%%', '\%%'), '_', '\_'), '*', '%%') AS likeness
+    FROM sending_suppression
+    WHERE kind <> 'address' AND kind IN ('subdomains', 'pattern')
+        AND (expires_at IS NULL OR expires_at > statement_timestamp())
 ), blocked AS MATERIALIZED (
     SELECT given.id, given.suppression_key, standing.reason, standing.address
     FROM given
     CROSS JOIN LATERAL (
-        SELECT address, reason
-        FROM sending_suppression
-        WHERE address IN (given.suppression_key, '@' || given.recipient_domain)
-        ORDER BY left(address, 1) = '@'
+        SELECT address, reason FROM (
+            SELECT address, reason FROM sending_suppression
+            WHERE address IN (given.suppression_key, '@' || given.recipient_domain)
+                AND (expires_at IS NULL OR expires_at > given.now)
+            UNION ALL
+            SELECT address, reason FROM broad
+            WHERE CASE kind WHEN 'pattern' THEN given.suppression_key LIKE likeness
+                ELSE right('.' || given.recipient_domain, length(address)) = address END
+        ) AS about
+        WHERE reason <> ALL(given.despite)
+        ORDER BY array_position('{gravity}'::text[], reason::text),
+            address <> given.suppression_key
         LIMIT 1
     ) AS standing
 ), stored AS (
@@ -180,7 +204,7 @@ WITH given AS MATERIALIZED (
     SELECT id, 'queued', '', 'queued', accepted_at, '' FROM stored
 )
 SELECT id, suppression_key, reason, address FROM blocked
-"""
+""".replace("{pattern_at}", str(len(PATTERN) + 1)).replace("{gravity}", _array(GRAVITY))
 
 
 def _write(intakes: Sequence[Intake]) -> list[Blocked]:

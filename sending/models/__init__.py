@@ -1,6 +1,7 @@
 """Hold what was asked, how it left, and what is known of it."""
 
 from sending.models.answer import StoredAnswer
+from sending.models.bounce import ReportedBounce, SenderBlock
 from sending.models.domain import SenderDomain
 from sending.models.event import AMBIGUOUS, Attempt, Event
 from sending.models.limit import DailyCount, Limit, RecipientDomain, SlowDown, WarmUp
@@ -14,7 +15,7 @@ from sending.models.message import (
 )
 from sending.models.profile import AmbiguityPolicy, FallbackRoute, SendingProfile
 from sending.models.route import Route
-from sending.models.suppression import Suppression
+from sending.models.suppression import LiftedSuppression, Suppression
 from sending.models.template import Template, TemplateVersion
 
 __all__ = [
@@ -24,11 +25,14 @@ __all__ = [
     "DailyCount",
     "Event",
     "FallbackRoute",
+    "LiftedSuppression",
     "Limit",
     "Message",
     "Priority",
     "RecipientDomain",
+    "ReportedBounce",
     "Route",
+    "SenderBlock",
     "SenderDomain",
     "SendingProfile",
     "SlowDown",

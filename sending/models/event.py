@@ -78,8 +78,12 @@ def _above(status: Status) -> frozenset[str]:
 TRANSITIONS: dict[str, frozenset[str]] = {
     "": frozenset({Status.QUEUED, Status.SUPPRESSED}),
     # To sent: the answer of a worker that was given up came after all.
-    Status.QUEUED: frozenset({Status.SENDING, Status.SENT, Status.CANCELED, Status.EXPIRED}),
-    Status.DEFERRED: frozenset({Status.SENDING, Status.SENT, Status.CANCELED, Status.EXPIRED}),
+    Status.QUEUED: frozenset(
+        {Status.SENDING, Status.SENT, Status.CANCELED, Status.EXPIRED, Status.SUPPRESSED}
+    ),
+    Status.DEFERRED: frozenset(
+        {Status.SENDING, Status.SENT, Status.CANCELED, Status.EXPIRED, Status.SUPPRESSED}
+    ),
     Status.SENDING: frozenset(
         {
             Status.SENT,
@@ -103,7 +107,8 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     Status.BOUNCED: _above(Status.BOUNCED) | {Status.QUEUED},
     Status.COMPLAINED: _above(Status.COMPLAINED),
     Status.EXPIRED: frozenset({Status.QUEUED}),
-    Status.SUPPRESSED: frozenset(),
+    # It had left before the order came, as its late answer says.
+    Status.SUPPRESSED: frozenset({Status.SENT}),
     Status.CANCELED: frozenset(),
 }
 

@@ -70,6 +70,13 @@ class SendingProfile(models.Model):
         default=False,
         help_text="Adds List-Unsubscribe and, where the template has no link, a line at the end.",
     )
+    heeds_unsubscribes = models.BooleanField(
+        "An unsubscribe ends this mail too",
+        default=True,
+        db_default=True,
+        help_text="Off: mail of the transactional class goes out to people who have unsubscribed, "
+        "such as receipts. Bulk mail never does, and every other suppression holds.",
+    )
     track_opens = models.BooleanField(
         "Track opens",
         default=True,

@@ -35,6 +35,7 @@ class Route(models.Model):
 
         SMTP = "smtp", "SMTP server"
         ANYMAIL = "anymail", "Provider (django-anymail or any Django e-mail backend)"
+        SIMULATOR = "simulator", "Simulator (nothing leaves this machine)"
 
     class Tls(models.TextChoices):
         """How an SMTP connection is protected."""

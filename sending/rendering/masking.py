@@ -15,10 +15,11 @@ from sending.errors import TemplateSyntaxError
 from sending.rendering import lexer
 from sending.rendering.contexts import VALUES, Context, Place, after_action, after_text
 from sending.rendering.lexer import Text
+from sending.rendering.parser import TRACKED
 
 _PRIVATE_USE = range(0xE000, 0xF900)
 _MARKS_NEEDED = 4
-_OPENING = frozenset({"if", "with", "range"})
+_OPENING = frozenset({"if", "with", "range", TRACKED})
 _CONTROL = _OPENING | {"else", "end"}
 _KEPT_PLACES = VALUES | {Place.TEXT, Place.BEFORE_VALUE}
 

@@ -68,7 +68,9 @@ def _require_right(message: EmailMessage, *, recipient: str) -> None:
         "has no value of its own": not name.startswith("Ann") or "{{" in html + text,
         "is not personal": html.count(f"Dear {name} of") != mail.LINKS
         or html.count(recipient) != mail.LINKS,
-        "lacks links": len(re.findall(r'href="https://shop\.example/offer/\d', html)) != mail.LINKS,
+        "lacks tracked links": len(re.findall(r'href="https://mail\.example\.com/t/c/', html))
+        != mail.LINKS,
+        "lacks its pixel": len(re.findall(r'src="https://mail\.example\.com/t/o/', html)) != 1,
         "has no way out": "https://mail.example.com/" not in str(message["List-Unsubscribe"])
         or str(message["List-Unsubscribe-Post"]) != "List-Unsubscribe=One-Click",
         "has no line to unsubscribe": "Unsubscribe</a>" not in html,

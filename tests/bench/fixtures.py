@@ -68,6 +68,8 @@ def _key(
         route=route,
         sender_address=sender,
         has_unsubscribe_link=True,
+        track_opens=True,
+        track_clicks=True,
     )
     return secret
 

@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
-from tests.bench import distance, mail
+from sending.models import Suppression
+from tests.bench import decisions, distance, mail
 from tests.bench.check import require_once
 from tests.bench.goals import GOALS, Goal
 from tests.bench.meter import metered
@@ -122,3 +124,16 @@ def test_what_a_distant_server_says_comes_late_and_whole() -> None:
 def _reaped(pid: int) -> int:
     """Return the ticks of the children that the process has waited for."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[13])
+
+
+@pytest.mark.integration
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="COPY is PostgreSQL's")
+def test_the_decision_is_measured_beside_an_empty_and_a_full_list(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "ROUNDS", 1)
+    decisions.run(rows=50)
+    printed = capsys.readouterr().out
+    assert printed.count("decide about") == printed.count("screen and store") == 6
+    assert Suppression.objects.count() == 50

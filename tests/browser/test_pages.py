@@ -13,9 +13,10 @@ from django.contrib.auth import get_user_model
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from sending import ledger, outages
+from sending import blocks, ledger, outages
 from sending.commands.routes import set_fallback_routes
-from sending.models import Message, Route, SenderDomain, Status
+from sending.models import Message, Route, SenderDomain, Status, Suppression
+from sending.suppressions import lift
 from tests.factories.facts import FactFactory
 from tests.factories.sending import (
     AttemptFactory,
@@ -31,6 +32,7 @@ from tests.rig.servers import find
 from tracking.events import record_hits
 from tracking.models import TrackedLink
 from unsubscribe import tokens
+from unsubscribe.models import PageWording
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
 
@@ -43,6 +45,11 @@ QUIET = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# A blue square.
+LOGO = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAIAAAD8GO2jAAAAKklEQVR42mOQ9btBU8"
+    "QwasGoBaMWjFowasGoBaMWjFowasGoBaMWDBULAKr5DExNXJUPAAAAAElFTkSuQmCC"
+)
 # What a preview may not load is reported as an error, which is the preview's purpose.
 EXPECTED = ("Content Security Policy", "sandboxed")
 
@@ -104,8 +111,21 @@ def message() -> Message:
     outages.pause(relay, reason="535 5.7.8 <b>Bad password</b>", now=timezone.now())
     away = RouteFactory.create(name="Away")
     outages.mark_down(away, reason="connection refused", now=timezone.now())
-    SenderDomainFactory.create(domain="sender.example", tracking_domain="links.sender.example")
+    domain = SenderDomainFactory.create(
+        domain="sender.example", tracking_domain="links.sender.example"
+    )
+    PageWording.objects.create(
+        sender_domain=domain, language="zh-hans", button="我要退订", logo=LOGO
+    )
+    PageWording.objects.create(sender_domain=domain, question="Leave us?", logo=LOGO)
+    refusal = blocks.Refusal("sender.example", "mailbox.example", "550 5.7.1 <b>Blocked</b>")
+    blocks.note([refusal], now=timezone.now())
     SuppressionFactory.create(address="gone@recipient.example")
+    lift("gone@recipient.example", by="ann", note="She asked again.")
+    SuppressionFactory.create(address="gone@recipient.example", note="And again")
+    SuppressionFactory.create(
+        address="@blocked.example", kind="domain", reason="blacklisted", by="ann"
+    )
     profile = SendingProfileFactory.create()
     set_fallback_routes(key=profile.api_key, routes=[relay])
     return MessageFactory.create(
@@ -121,6 +141,7 @@ def test_every_page_of_the_dashboard_opens_without_a_complaint(
     visitor.sign_in()
     key, version = message.api_key, message.template_version
     relay = Route.objects.get(name="Relay")
+    order = Suppression.objects.get(address="gone@recipient.example")
     domain = SenderDomain.objects.get()
     unknown = MessageFactory.create(
         profile=key.sending_profile, status=Status.UNKNOWN, reason="The answer was lost"
@@ -143,6 +164,16 @@ def test_every_page_of_the_dashboard_opens_without_a_complaint(
         "/admin/sending/senderdomain/": "sender.example",
         f"/admin/sending/senderdomain/{domain.pk}/change/": "Tracking domain",
         "/admin/sending/suppression/": "gone@recipient.example",
+        f"/admin/sending/suppression/{order.pk}/change/": "She asked again.",
+        f"/admin/sending/suppression/{order.pk}/lift/": "only when they ask",
+        "/admin/sending/suppression/add/": "pattern:",
+        "/admin/sending/suppression/paste/": "One a line",
+        "/admin/sending/suppression/import/": "CSV file",
+        "/admin/sending/suppression/check/": "Nothing is sent",
+        "/admin/sending/suppression/figures/": "Unsubscribed",
+        "/admin/sending/liftedsuppression/": "She asked again.",
+        "/admin/unsubscribe/pagewording/": "Leave us?",
+        "/admin/unsubscribe/pagewording/add/": "Logo",
         "/admin/auth/user/": "ann",
         "/inbox/": "Caught mail",
     }
@@ -238,13 +269,58 @@ def test_a_created_key_shows_its_secret_once(
     assert visitor.complaints == []
 
 
-def test_the_unsubscribe_button_works_without_a_script(
-    browser: Browser, live_server: Any, message: Message
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
+@pytest.mark.parametrize(
+    ("language", "asked", "done", "back"),
+    [
+        ("en-GB", "Leave us?", "You are unsubscribed", "You get the mail again"),
+        ("zh-CN", "Leave us?", "您已退订", "您将重新收到邮件"),
+    ],
+)
+def test_the_unsubscribe_page_works_without_a_script(
+    browser: Browser,
+    live_server: Any,
+    message: Message,
+    width: int,
+    scheme: Any,
+    language: str,
+    asked: str,
+    done: str,
+    back: str,
 ) -> None:
-    context = browser.new_context(java_script_enabled=False, viewport={"width": 400, "height": 800})
+    context = browser.new_context(
+        java_script_enabled=False,
+        viewport={"width": width, "height": 800},
+        color_scheme=scheme,
+        locale=language,
+    )
     page = context.new_page()
+    foreign: list[str] = []
+    page.on(
+        "request",
+        lambda request: (
+            foreign.append(request.url)
+            if not request.url.startswith((live_server.url, "data:"))
+            else None
+        ),
+    )
+
+    def shows(text: str, name: str) -> None:
+        assert text in page.inner_text("body")
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        ARTIFACTS.mkdir(exist_ok=True)
+        page.screenshot(path=ARTIFACTS / f"unsubscribe-{name}-{language}-{width}.png")
+
     page.goto(f"{live_server.url}/u/{tokens.make(message.id)}")
-    ARTIFACTS.mkdir(exist_ok=True)
-    page.screenshot(path=ARTIFACTS / "unsubscribe-400.png")
+    shows(asked, "ask")
     page.click("button")
-    assert "You are unsubscribed" in page.inner_text("body")
+    shows(done, "done")
+    page.click("button[value=resubscribe]")
+    shows(back, "back")
+    page.click("button")
+    page.check("input[value=too-many]")
+    page.click("button[value=why]")
+    shows(message.recipient[-18:], "thanks")
+    assert foreign == []
+    page.goto(f"{live_server.url}/u/x")
+    page.screenshot(path=ARTIFACTS / f"unsubscribe-unknown-{language}-{width}.png")

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from tests.processes import answers, stop, wait_until
+from tests.sink import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRYPOINT = str(ROOT / "docker" / "entrypoint.sh")
@@ -148,6 +149,20 @@ def test_web_answers_its_health_check_and_stops_on_sigterm(migrated: Environment
 
 
 @pytest.mark.integration
+def test_web_starts_without_the_database_for_those_who_open_mails(tmp_path: Path):
+    port = free_port()
+    environment = fresh_environment(tmp_path) | {
+        "DATABASE_URL": "postgres://billionmail:hidden-word@127.0.0.1:1/mail",
+        "BIND": f"127.0.0.1:{port}",
+        "WEB_WORKERS": "1",
+    }
+    with role("web", environment=environment, log=tmp_path / "log"):
+        wait_until(lambda: answers(f"http://localhost:{port}/healthz"))
+        assert answers(f"http://localhost:{port}/t/o/x.gif")
+        assert not answers(f"http://localhost:{port}/readyz")
+
+
+@pytest.mark.integration
 @pytest.mark.parametrize(("name", "started"), [("worker", " ready."), ("beat", "beat: Starting")])
 def test_celery_role_starts_and_stops_on_sigterm(
     name: str, started: str, migrated: Environment, tmp_path: Path
@@ -180,7 +195,7 @@ def test_absent_database_is_named_without_its_password(tmp_path: Path):
         "DATABASE_URL": "postgres://billionmail:hidden-word@127.0.0.1:1/mail",
         "DATABASE_WAIT_SECONDS": "0",
     }
-    result = run("web", environment=environment)
+    result = run("worker", environment=environment)
     assert result.returncode == 1
     assert "The database mail at 127.0.0.1:1 did not answer within 0 seconds" in result.stderr
     assert "Check DATABASE_URL" in result.stderr

@@ -24,7 +24,7 @@ from tracking.hits import GIF
 
 pytestmark = pytest.mark.integration
 
-MESSAGES = 600
+MESSAGES = 400
 CALLERS = 8
 VERSION = b"sixbyt"
 URL = "https://shop.example/"

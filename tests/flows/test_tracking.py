@@ -11,9 +11,8 @@ import requests
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from apikeys.models import ApiKey
 from sending.delivery import deliver_due
-from sending.models import Message, Route
+from sending.models import Message, Route, SendingProfile
 from tests.factories.apikeys import key_with_secret
 from tests.factories.sending import SenderDomainFactory, SendingProfileFactory, TemplateFactory
 from tests.sink import Sink, free_port
@@ -139,18 +138,10 @@ def test_a_batch_can_be_tracked_or_not(caller: Caller, sink: Sink) -> None:
     assert set(Message.objects.values_list("track_opens", "track_clicks")) == {(False, True)}
 
 
-def test_a_new_key_tracks_unless_it_is_told_not_to(db: None, key: ApiKey) -> None:
-    profile = key.sending_profile
+def test_a_new_key_tracks_unless_it_is_told_not_to() -> None:
+    key, _ = key_with_secret()
+    profile = SendingProfile.objects.create(api_key=key)
     assert (profile.track_opens, profile.track_clicks) == (True, True)
-
-
-@pytest.fixture
-def key() -> ApiKey:
-    from sending.models import SendingProfile  # noqa: PLC0415
-
-    made, _ = key_with_secret()
-    SendingProfile.objects.create(api_key=made)
-    return made
 
 
 def test_the_command_tells_which_address_cannot_be_reached(

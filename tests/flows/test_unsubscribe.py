@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import smtplib
 
 import pytest
+from django.conf import LazySettings
 from django.test import Client
 
 from apikeys.models import ApiKey
@@ -14,6 +16,7 @@ from sending.errors import SuppressedRecipient
 from sending.models import Event, Message, Route, Status, Suppression
 from tests.factories.sending import SendingProfileFactory
 from tests.sink import Sink
+from tracking.intake import ReportServer
 from unsubscribe.models import Unsubscribe
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
@@ -94,3 +97,23 @@ def test_the_page_may_load_nothing_and_is_not_kept(link: str) -> None:
     assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert "no-store" in page.headers["Cache-Control"]
     assert page.headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_a_mail_to_the_address_in_the_header_is_a_no_too(
+    key: ApiKey, sink: Sink, settings: LazySettings
+) -> None:
+    settings.UNSUBSCRIBE_MAILTO_DOMAIN = "reports.example.com"
+    accept_message(key=key, recipient=ANN)
+    deliver_due()
+    header = sink.messages[0]["List-Unsubscribe"]
+    address = re.search(r"<mailto:([^>?]+)", header)[1]
+    server = ReportServer()
+    server.start()
+    try:
+        with smtplib.SMTP("127.0.0.1", server.port, timeout=20) as client:
+            client.sendmail("bob@other.example", address, b"Subject: unsubscribe\r\n\r\n")
+    finally:
+        server.stop()
+    assert Unsubscribe.objects.get().message.recipient == ANN
+    with pytest.raises(SuppressedRecipient, match="unsubscribed"):
+        accept_message(key=key, recipient=ANN)

@@ -15,6 +15,7 @@ ON_POSTGRES = [
     "tests/apikeys",
     "tests/sending",
     "--ignore=tests/sending/transports",  # they see no database
+    "tests/tracking",
     "tests/unsubscribe",
     "tests/stats",
     "tests/flows",

@@ -142,3 +142,35 @@ def test_a_name_server_that_failed_for_a_moment_does_not_count(past: Past) -> No
     past.tried(5, kind=Kind.DOMAIN, outcome=Status.DEFERRED)
     past.refused(0, kind=Kind.DOMAIN)
     assert not past.is_dead(Kind.DOMAIN)
+
+
+def report(past: Past, hours: float, *, kind: Kind) -> None:
+    """Have a message of then come back by a report."""
+    at = past.now - timedelta(hours=hours)
+    past.tried(hours, kind="", outcome=Status.SENT, status=Status.BOUNCED)
+    message = Message.objects.order_by("-id").get(id=id_of_newest(at))
+    bounces.keep_reported(
+        ANN, message_id=message.id, kind=kind, enhanced_status="", diagnostic="", now=at
+    )
+
+
+def id_of_newest(at: datetime) -> UUID:
+    return Message.objects.filter(id__gte=first_id_since(at)).order_by("id")[0].id
+
+
+def test_reported_bounces_count_with_those_on_the_wire(past: Past) -> None:
+    past.refused(14 * DAY, 9 * DAY, kind=Kind.SOFT)
+    report(past, 5 * DAY, kind=Kind.SOFT)
+    report(past, 2, kind=Kind.SOFT)
+    assert not past.is_dead(Kind.SOFT)
+    past.refused(0, kind=Kind.SOFT)
+    assert past.is_dead(Kind.SOFT)
+
+
+def test_a_message_that_went_through_clears_reported_bounces_too(past: Past) -> None:
+    for days in (20, 18, 12, 8, 5):
+        report(past, days * DAY, kind=Kind.SOFT)
+    assert past.is_dead(Kind.SOFT)
+    past.tried(1, kind="", outcome=Status.SENT)
+    report(past, 0, kind=Kind.SOFT)
+    assert not past.is_dead(Kind.SOFT)

@@ -412,6 +412,8 @@ LONG_TEMPLATE = compile_source(
 
 
 @given(name=short_bodies, city=header_texts, more=st.text(max_size=3))
+@example(name="x" * 76, city="y" * 151, more="")
+@example(name="x" * 73 + "é", city="y" * 70 + "éé", more="")
 @settings(max_examples=60, deadline=None)
 def test_a_long_filled_template_reads_back_as_it_was_rendered(
     name: str, city: str, more: str

@@ -16,7 +16,7 @@ from sending.commands import accept_batch, accept_message
 from sending.delivery import Deliverer, deliver_due, results
 from sending.delivery.run import Run
 from sending.errors import PermanentError, TransportError
-from sending.models import Attempt, Message, Route, Status, Suppression
+from sending.models import Attempt, Event, Message, Route, Status, Suppression
 from tests.factories.sending import SendingProfileFactory
 from tests.sink import Sink
 
@@ -96,7 +96,9 @@ def test_a_defect_in_judging_a_refusal_holds_up_no_other_result(
     monkeypatch.setattr(results, "_verdict", broken_for_good)
     accept_batch(key=key, recipients=[ANN, BOB])
     wait_for(lambda: Message.objects.get(recipient=BOB).status == Status.SENT)
-    wait_for(lambda: Message.objects.get(recipient=ANN).status == Status.DEFERRED)
+    # It waits; then its address, which the refusal was about, is suppressed.
+    wait_for(lambda: Message.objects.get(recipient=ANN).status == Status.SUPPRESSED)
+    assert Event.objects.filter(status_after=Status.DEFERRED).count() == 1
 
 
 def test_a_single_run_that_breaks_keeps_nothing_to_itself(

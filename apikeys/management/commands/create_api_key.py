@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from apikeys import tokens
 from apikeys.commands import create_key
-from apikeys.models import OFFERED_SCOPES, ApiKey, Scope
+from apikeys.models import ApiKey, Scope
 
 MAX_DAYS = 36_500
 
@@ -31,8 +31,7 @@ class Command(BaseCommand):
             action="append",
             choices=Scope.values,
             metavar="SCOPE",
-            help=f"what the key may do: {', '.join(OFFERED_SCOPES)}; may be repeated "
-            "(default: send)",
+            help=f"what the key may do: {', '.join(Scope.values)}; may be repeated (default: send)",
         )
         parser.add_argument(
             "--network",

@@ -144,6 +144,15 @@ Send a first mail:
     -H 'X-API-Key: {facts["api_key"]}' \\
     -H 'Content-Type: application/json' \\
     -d '{{"recipient": "you@example.com", "attribs": {{"name": "Ann"}}}}'
-
+{_simulator()}
 Ctrl-C stops it. State is kept in {settings.DATA_DIR}.
+"""
+
+
+def _simulator() -> str:
+    if not settings.SIMULATOR_DOMAIN:
+        return ""
+    return f"""
+Or to bounce@, complaint@, open@, click@ or unsubscribe@{settings.SIMULATOR_DOMAIN}: what they are
+called happens, and the dashboard shows it.
 """

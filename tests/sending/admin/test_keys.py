@@ -34,6 +34,7 @@ def form(*, profile: SendingProfile | None = None, **sends: Any) -> dict[str, An
         "stream": "transactional",
         "ambiguity_policy": "retry",
         "extra_senders": "",
+        "heeds_unsubscribes": "on",
         "track_opens": "on",
         "track_clicks": "on",
         **sends,

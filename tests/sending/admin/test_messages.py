@@ -323,7 +323,7 @@ def test_suppressed_recipient_is_not_sent_to_again_but_explained(
     assert message.status == Status.BOUNCED
     assert not LogEntry.objects.exists()
 
-    admin_client.post(f"/admin/sending/suppression/{order.pk}/lift/")
+    admin_client.post(f"/admin/sending/suppression/{order.pk}/lift/", {"note": "Back."})
     admin_client.post(page(message, "send-again"))
     message.refresh_from_db()
     assert message.status == Status.QUEUED

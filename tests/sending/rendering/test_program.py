@@ -320,3 +320,38 @@ def test_rendering_changes_neither_the_values_nor_the_program() -> None:
     )
     assert [program.render(values), program.render({}), program.render(values)] == ["Av", "", "Av"]
     assert values == {"API": {"items": [{"title": "A"}], "map": {"k": "v"}}}
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ('<a href="{{tracked 3}}https://x/?a={{.API.name}}{{end}}">', "3 https://x/?a=Zoe"),
+        ('<a href="{{tracked 3}}{{.UnsubscribeURL}}&amp;x{{end}}">', "3 https://example.com/u/1&amp;x"),
+        ("{{range .API.items}}<a href='{{tracked 3}}/{{.n}}{{end}}'>{{end}}", "3 /1|3 /2"),
+        ('{{with .API.address}}<a href="{{tracked 4}}{{.city}}{{end}}">{{end}}', "4 Rome"),
+    ],
+)  # fmt: skip
+def test_a_step_is_given_the_url_of_a_link_as_it_stands_in_the_html(
+    source: str, expected: str
+) -> None:
+    given: list[str] = []
+
+    def track(number: int, text: str) -> str:
+        given.append(f"{number} {text}")
+        return "https://tracked/"
+
+    program = compile_source(source, target=Target.HTML)
+    html = program.render(VALUES | {"Tracked": track})
+    assert "|".join(given) == expected
+    assert html.count("https://tracked/") == len(given)
+    untracked = compile_source(
+        source.replace("{{tracked 3}}", "{{if true}}").replace("{{tracked 4}}", "{{if true}}"),
+        target=Target.HTML,
+    )
+    assert program.render(VALUES) == untracked.render(VALUES)
+
+
+def test_the_beginning_that_a_step_gives_to_urls_stands_as_it_is() -> None:
+    program = compile_source('<a {{.API.x}}="{{$.Tracking.Link}}/x">', target=Target.HTML)
+    values = VALUES | {"Tracking": {"Link": "https://x.example/t"}}
+    assert program.render(values) == '<a ="https://x.example/t/x">'

@@ -11,7 +11,7 @@ from sending.rendering import Target, compile_source, text_from_html
 
 PIECES = [
     "{{.API.x}}", "{{if .a}}", "{{else}}", "{{else if .b}}", "{{end}}", "{{range .l}}",
-    "{{with .w}}", "{{$v := .a}}",
+    "{{with .w}}", "{{tracked 3}}", "{{$v := .a}}",
     "{{$v}}", "{{- .y -}}", "__UNSUBSCRIBE_URL__", "<p>", "</p>", "<a href='", "'>", "</a>",
     "<table>", "<tr>", "<td>",
     "</td>", "</table>", "<style>", "</style>", "<!--", "-->", "<div hidden>", "</div>", "<ul><li>",

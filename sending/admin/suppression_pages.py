@@ -1,0 +1,173 @@
+"""The pages around the list of suppressions: paste, import, export, check, figures."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import Count
+from django.db.models.functions import TruncDate
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from unfold.decorators import action
+
+from sending.admin.base import OperatorAdmin
+from sending.admin.suppression_forms import CheckForm, ImportForm, PasteForm
+from sending.commands import suppressions as commands
+from sending.commands.suppressions import ImportReport
+from sending.errors import SendingError
+from sending.models import Suppression
+from sending.screening import Finding
+
+CHART_DAYS = 30
+
+
+class SuppressionPages(OperatorAdmin):
+    """What can be done from the list, besides looking at it."""
+
+    actions_list = ("check_addresses", "paste", "import_file", "export_file", "figures", "lifted")
+
+    @action(description="Check", url_path="check", icon="fact_check", permissions=["view"])
+    def check_addresses(self, request: HttpRequest) -> HttpResponse:
+        """Show what is decided about addresses, and by which rule."""
+        form = CheckForm(request.POST or None)
+        findings: list[Finding] = []
+        if request.method == "POST" and form.is_valid():
+            try:
+                findings = commands.check_addresses(
+                    form.cleaned_data["addresses"].split(),
+                    key=form.cleaned_data["api_key"],
+                    stream=form.cleaned_data["stream"],
+                )
+            except SendingError as error:
+                form.add_error("addresses", str(error))
+        return self.page(
+            request,
+            "check_addresses",
+            None,
+            title="May they get mail?",
+            form=form,
+            findings=findings,
+        )
+
+    @action(description="Paste", url_path="paste", icon="content_paste", permissions=["add"])
+    def paste(self, request: HttpRequest) -> HttpResponse:
+        """Suppress many addresses at once."""
+        form = PasteForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            shared = {"reason": form.cleaned_data["reason"], "note": form.cleaned_data["note"]}
+            rules = form.cleaned_data["addresses"]
+            try:
+                new = commands.add_suppressions(
+                    [{"address": rule, **shared} for rule in rules],
+                    by=request.user.get_username(),
+                    now=timezone.now(),
+                )
+            except SendingError as error:
+                form.add_error("addresses", str(error))
+            else:
+                messages.success(request, f"{new} suppressed; {len(rules) - new} were already.")
+                return HttpResponseRedirect(self.url("changelist"))
+        return self.page(
+            request,
+            "confirm",
+            None,
+            title="Suppress many addresses",
+            questions=["Mail that waits for them is taken out of the queue at once."],
+            button="Suppress them",
+            form=form,
+        )
+
+    @action(description="Import", url_path="import", icon="upload", permissions=["add"])
+    def import_file(self, request: HttpRequest) -> HttpResponse:
+        """Carry orders in from a CSV file, and report on its rows."""
+        form = ImportForm(request.POST or None, request.FILES or None)
+        report: ImportReport | None = None
+        if request.method == "POST" and form.is_valid():
+            text = io.TextIOWrapper(form.cleaned_data["file"], encoding="utf-8", errors="replace")
+            try:
+                report = commands.import_suppressions(
+                    text,
+                    by=request.user.get_username(),
+                    now=timezone.now(),
+                    is_dry_run=form.cleaned_data["is_dry_run"],
+                )
+            except (SendingError, csv.Error) as error:
+                form.add_error("file", f"The import stopped: {error}")
+            text.detach()
+        return self.page(
+            request,
+            "import_suppressions",
+            None,
+            title="Import suppressions",
+            form=form,
+            report=report,
+        )
+
+    @action(description="Export", url_path="export", icon="download", permissions=["view"])
+    def export_file(self, request: HttpRequest) -> StreamingHttpResponse:
+        """Send all orders as a CSV file, while they are read."""
+        name = f"suppressions-{timezone.now():%Y-%m-%d}.csv"
+        return StreamingHttpResponse(
+            _as_csv(commands.export_rows()),
+            content_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        )
+
+    @action(description="Figures", url_path="figures", icon="monitoring", permissions=["view"])
+    def figures(self, request: HttpRequest) -> HttpResponse:
+        """Show how many orders were given on each of the last days, by reason."""
+        labels, rows = _given_by_day()
+        return self.page(
+            request,
+            "suppression_figures",
+            None,
+            title=f"Suppressed in the last {CHART_DAYS} days",
+            labels=labels,
+            rows=rows,
+            most=max((max(numbers) for _, _, numbers in rows), default=0),
+        )
+
+    @action(description="Lifted", url_path="lifted", icon="history", permissions=["view"])
+    def lifted(self, request: HttpRequest) -> HttpResponse:
+        """Go to the orders that stand no more."""
+        return HttpResponseRedirect(
+            reverse(f"{self.admin_site.name}:sending_liftedsuppression_changelist")
+        )
+
+
+def _given_by_day() -> tuple[list[str], list[tuple[str, int, list[int]]]]:
+    """Return the days, and for each reason its name, its sum and its number on each day."""
+    today = timezone.localdate()
+    days = [today - timedelta(days=back) for back in reversed(range(CHART_DAYS))]
+    counted = (
+        Suppression.objects.filter(created_at__gte=timezone.now() - timedelta(days=CHART_DAYS - 1))
+        .annotate(day=TruncDate("created_at"))
+        .values_list("reason", "day")
+        .annotate(number=Count("id"))
+    )
+    numbers = {(reason, day): number for reason, day, number in counted}
+    rows = []
+    for reason in Suppression.Reason:
+        given = [numbers.get((reason.value, day), 0) for day in days]
+        if any(given):
+            rows.append((str(reason.label), sum(given), given))
+    return [f"{day:%d %b}" for day in days], rows
+
+
+class _Echo:
+    """A file that hands back what is written to it."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+def _as_csv(rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    writer: Any = csv.writer(_Echo())
+    for row in rows:
+        yield writer.writerow(row)

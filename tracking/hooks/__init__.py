@@ -1,0 +1,1 @@
+"""Answer other programs that tell us what happened to our mail: providers, and mail servers."""
