@@ -126,7 +126,7 @@ def count(deltas: Deltas, message: Accepted, hits: Collection[Hits], *, sign: in
             hour = datetime.fromtimestamp(one.hour_seconds, UTC)
             act = (Tally.Series.ACT.value, message.api_key_id, hour, one.kind)
             deltas.tally(act, sign * one.number)
-    places.update(dict.fromkeys(message.dimensions, list(hits)))
+    places.update({dimension: list(hits) for dimension in message.dimensions})
     for (name, value), its in places.items():
         for measure, number in _measures(its).items():
             place = (name, message.api_key_id, message.hour, value)
