@@ -183,6 +183,8 @@ CELERY_BEAT_SCHEDULE = {
     },
     # Each worker does it every hour; this is for a pool that forks.
     "truncate-ips": {"task": "tracking.truncate_ips", "schedule": 3600.0},
+    # As the first one: each worker counts twice a second.
+    "roll-stats": {"task": "stats.roll", "schedule": 30.0, "options": {"expires": 10}},
 }
 
 # --- Delivery -----------------------------------------------------------------------------

@@ -118,3 +118,21 @@ class Visit(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} by {self.label}"
+
+
+class Relabelled(models.Model):
+    """A message of whose hits some are by somebody else than was thought: to be counted anew.
+
+    Written in the transaction that changes the labels; removed by who has counted.
+    """
+
+    message = models.ForeignKey(
+        Message,
+        on_delete=models.CASCADE,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+
+    def __str__(self) -> str:
+        return str(self.message_id)

@@ -18,7 +18,7 @@ from sending.models import Event, Message, Status
 from tracking.agents import MAX_LENGTH, printable, read_agent
 from tracking.countries import country_of
 from tracking.hits import CLICKED, OPENED, Hit
-from tracking.models import TrackedLink, Visit
+from tracking.models import Relabelled, TrackedLink, Visit
 from tracking.networks import truncated
 from tracking.visitors import (
     BURST,
@@ -70,6 +70,8 @@ def relabel(message_ids: Collection[UUID]) -> int:
         changed = _judge(Visit.objects.filter(message_id__in=message_ids))
         _write(changed)
         _keep_firsts(message_ids)
+        changed_ids = {visit.message_id for visit in changed}
+        Relabelled.objects.bulk_create([Relabelled(message_id=one) for one in changed_ids])
     return len(changed)
 
 

@@ -1,0 +1,134 @@
+"""Read the rollups: whole days where a span has them, hours at its ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet, Sum
+
+from apikeys.models import ApiKey
+from sending.models import RecipientDomain, TemplateVersion
+from sending.pacing.providers import DOMAINS
+from stats.models import MEASURES, Day, Dimension, Hour, Tally
+from stats.queries.figures import By, Cut, Totals
+
+SUMS = {f"sum_{name}": Sum(name) for name in MEASURES}
+DERIVED = {
+    By.KEY: Dimension.ALL,
+    By.TEMPLATE: Dimension.VERSION,
+    By.PROVIDER: Dimension.RECIPIENT_DOMAIN,
+}
+
+
+def dimension_of(by: By) -> str:
+    """Return the dimension whose rows answer it."""
+    return str(DERIVED.get(by) or Dimension(by))
+
+
+def key_ids(cut: Cut) -> list[UUID]:
+    """Return the keys of a cut; they are tens, and each is one short walk through the index."""
+    if cut.by == By.KEY and cut.value:
+        chosen = UUID(cut.value)
+        return [chosen] if not cut.keys or chosen in cut.keys else []
+    return sorted(cut.keys) if cut.keys else list(ApiKey.objects.values_list("pk", flat=True))
+
+
+def spans(start: datetime, end: datetime) -> Iterator[tuple[type[Hour] | type[Day], Any, Any]]:
+    """Split a span into whole days (UTC) and the hours before and after them."""
+    first = start.replace(hour=0)
+    if first < start:
+        first += timedelta(days=1)
+    last = end.replace(hour=0)
+    if first >= last:
+        yield Hour, start, end
+        return
+    if start < first:
+        yield Hour, start, first
+    yield Day, first, last
+    if last < end:
+        yield Hour, last, end
+
+
+def sums(cut: Cut, *groups: str, by: By | None = None) -> Iterator[tuple[tuple[Any, ...], Totals]]:
+    """Return the sums of a cut for each combination of the columns in `groups`.
+
+    A combination may come several times. `by`: of the rows of that dimension, not of the cut's.
+    """
+    for model, start, end in spans(cut.start, cut.end):
+        yield from summed(_rows(model, cut, by=by, start=start, end=end), *groups)
+
+
+def hours(cut: Cut) -> Iterator[tuple[datetime, Totals]]:
+    """Return the counts of each hour that has any."""
+    for (began_at,), totals in summed(
+        _rows(Hour, cut, by=None, start=cut.start, end=cut.end), "began_at"
+    ):
+        yield began_at, totals
+
+
+def days(cut: Cut) -> Iterator[tuple[datetime, Totals]]:
+    """Return the counts of each day or hour that has any: days in UTC, hours at the ends."""
+    for (began_at,), totals in sums(cut, "began_at"):
+        yield began_at, totals
+
+
+def summed(rows: Iterable[Any], *groups: str) -> Iterator[tuple[tuple[Any, ...], Totals]]:
+    """Return the sums of some rows for each combination of the columns in `groups`."""
+    assert isinstance(rows, QuerySet)  # noqa: S101 - for the types
+    found = rows.values_list(*groups) if groups else rows.values_list("dimension")
+    depth = max(len(groups), 1)
+    for row in found.annotate(**SUMS).order_by():
+        totals = Totals(**{name: row[depth + at] or 0 for at, name in enumerate(MEASURES)})
+        yield row[: len(groups)], totals
+
+
+def tallies(cut: Cut, series: Tally.Series) -> QuerySet[Tally]:
+    """Return the tallies of a cut; they know keys and times only."""
+    return Tally.objects.filter(
+        series=series,
+        api_key__in=key_ids(cut),
+        began_at__gte=cut.start,
+        began_at__lt=cut.end,
+    )
+
+
+def provider_of(domains: Iterable[str]) -> dict[str, str]:
+    """Return the provider of each recipient domain; the domain itself when none is known."""
+    wanted = set(domains)
+    looked_up = dict(
+        RecipientDomain.objects.exclude(provider="")
+        .filter(domain__in=wanted - DOMAINS.keys())
+        .values_list("domain", "provider")
+    )
+    return {one: DOMAINS.get(one) or looked_up.get(one) or one for one in wanted}
+
+
+def _rows(
+    model: type[Hour] | type[Day], cut: Cut, *, by: By | None, start: datetime, end: datetime
+) -> QuerySet[Any]:
+    asked = cut.by if by is None else by
+    rows = model._default_manager.filter(
+        dimension=dimension_of(asked),
+        api_key__in=key_ids(cut),
+        began_at__gte=start.astimezone(UTC),
+        began_at__lt=end.astimezone(UTC),
+    )
+    values = _values(cut) if asked == cut.by else None
+    return rows if values is None else rows.filter(value__in=values)
+
+
+def _values(cut: Cut) -> list[str] | None:
+    """Return the values of the rows that a cut is about; None when it is about all."""
+    if cut.by in (By.ALL, By.KEY):
+        return None
+    if cut.by == By.TEMPLATE:
+        versions = TemplateVersion.objects.filter(template_id=int(cut.value))
+        return [str(one) for one in versions.values_list("pk", flat=True)]
+    if cut.by == By.PROVIDER:
+        looked_up = RecipientDomain.objects.filter(provider=cut.value)
+        known = [one for one, provider in DOMAINS.items() if provider == cut.value]
+        return [cut.value, *known, *looked_up.values_list("domain", flat=True)]
+    return [cut.value]

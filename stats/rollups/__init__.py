@@ -1,0 +1,11 @@
+"""Count what the event log and the visits tell: the only writer of the rollups.
+
+`roller` counts what is new, `rebuild` counts everything anew. Both add up `deltas`: of changes of
+status (`changes`), each event once, and of what people and machines did (`hits`), where what was
+counted of a message before is taken out first.
+"""
+
+from stats.rollups.rebuild import Difference, check, rebuild
+from stats.rollups.roller import Roller, roll, start, stop
+
+__all__ = ["Difference", "Roller", "check", "rebuild", "roll", "start", "stop"]
