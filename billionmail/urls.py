@@ -12,6 +12,7 @@ urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     path("api/", include("sending.urls")),
+    path("api/", include("stats.urls")),
     path("t/", include("tracking.urls")),
     path("u/", include("unsubscribe.urls")),
     path("hooks/", include("tracking.hooks.urls")),

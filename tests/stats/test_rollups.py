@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sending import ledger
-from sending.models import Event, Message, Status
+from sending.models import Event, Message, SendingProfile, Status
 from stats import queries, rollups
 from stats.models import CountedHits, Hour, Progress
 from stats.queries import By
@@ -305,6 +305,18 @@ def test_event_that_is_committed_late_is_counted_though_a_later_id_was_seen() ->
     assert rollups.check(watch=no_watch) == []
 
 
+def write(profile: SendingProfile, number: int, failures: list[Exception]) -> None:
+    """Accept `number` messages at a time, fifteen times, each in a transaction of its own."""
+    try:
+        for _ in range(15):
+            with transaction.atomic():
+                accepted(profile, number=number)
+    except Exception as error:
+        failures.append(error)
+    finally:
+        connection.close()
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.integration
 def test_several_who_write_and_several_who_count_miss_nothing_and_count_nothing_twice() -> None:
@@ -313,20 +325,11 @@ def test_several_who_write_and_several_who_count_miss_nothing_and_count_nothing_
     profile = SendingProfileFactory.create()
     rollers = [Roller(), Roller()]
     failures: list[Exception] = []
-
-    def write(number: int) -> None:
-        try:
-            for _ in range(15):
-                with transaction.atomic():
-                    accepted(profile, number=number)
-        except Exception as error:
-            failures.append(error)
-        finally:
-            connection.close()
-
     for roller in rollers:
         roller.start()
-    writers = [threading.Thread(target=write, args=[number]) for number in (1, 2, 5, 20)]
+    writers = [
+        threading.Thread(target=write, args=[profile, number, failures]) for number in (1, 2, 5, 20)
+    ]
     for writer in writers:
         writer.start()
     for _ in range(20):

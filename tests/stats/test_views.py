@@ -1,0 +1,100 @@
+"""Programs ask what became of the mail of their key, and of no other."""
+
+from __future__ import annotations
+
+import csv
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from sending.models import SendingProfile, Status
+from stats import rollups
+from tests.factories.apikeys import key_with_secret
+from tests.factories.sending import SendingProfileFactory
+from tests.stats.stories import answered, handed_off
+
+pytestmark = pytest.mark.django_db
+
+PATH = "/api/v1/stats"
+
+
+class Caller:
+    """A program with a key that may read, and mail of its own."""
+
+    def __init__(self, *, sent: int, bounced: int = 0, scopes: tuple[str, ...] = ("read",)) -> None:
+        key, self.secret = key_with_secret(scopes=list(scopes))
+        self.profile: SendingProfile = SendingProfileFactory.create(api_key=key)
+        if sent:
+            answered(handed_off(self.profile, number=sent))
+        if bounced:
+            answered(handed_off(self.profile, number=bounced), Status.BOUNCED, reason="550 gone")
+        rollups.roll()
+
+    def ask(self, status: int = 200, **query: str) -> Any:
+        answer = Client().get(PATH, query, headers={"X-API-Key": self.secret})
+        assert answer.status_code == status, answer.content
+        if answer["Content-Type"].startswith("text/csv"):
+            return list(csv.DictReader(answer.content.decode().splitlines()))
+        told = answer.json()
+        return told["data"] if told["success"] else told["msg"]
+
+
+def test_a_key_is_told_the_counts_of_its_own_mail_alone() -> None:
+    Caller(sent=5)
+    told = Caller(sent=3, bounced=1).ask()
+    assert (told["totals"]["sent"], told["totals"]["bounced"]) == (4, 1)
+    assert told["before"]["sent"] == 0
+    rate = told["totals"]["rates"]["delivery"]
+    assert (rate["numerator"], rate["denominator"], rate["share"]) == (3, 4, 0.75)
+    assert rate["low"] < 0.75 < rate["high"]
+    assert told["rate_definitions"]["delivery"] == "delivered / sent"
+
+
+def test_a_series_has_every_day_of_the_zone_and_all_the_mail_in_it() -> None:
+    caller = Caller(sent=2)
+    rows = caller.ask(step="day", zone="Asia/Kathmandu")["rows"]
+    assert 30 <= len(rows) <= 32
+    assert sum(row["sent"] for row in rows) == 2
+    assert all(row["start"].endswith("T00:00:00+05:45") for row in rows)
+
+
+def test_a_breakdown_names_what_it_counts_and_sums_the_others() -> None:
+    caller = Caller(sent=2)
+    answered(handed_off(caller.profile, number=1, recipient="ann@other.example"))
+    rollups.roll()
+    largest, others = caller.ask(by="recipient_domain", limit="1")["rows"]
+    assert (largest["value"], largest["sent"]) == ("recipient.example", 2)
+    assert (others["label"], others["sent"]) == ("1 others", 1)
+
+
+def test_the_rows_come_as_csv_for_a_spreadsheet() -> None:
+    (row,) = Caller(sent=3, bounced=1).ask(format="csv", by="recipient_domain")
+    assert (row["value"], row["sent"], row["delivery_rate"]) == ("recipient.example", "4", "0.75")
+
+
+@pytest.mark.parametrize(
+    ("query", "tells"),
+    [
+        ({"zone": "Mars/Olympus"}, "zone must be a name"),
+        ({"zone": "../etc/passwd"}, "zone must be a name"),
+        ({"start": "yesterday"}, "start must be a date"),
+        ({"start": "2026-13-01"}, "start must be a date"),
+        ({"end": "0001-01-01"}, "end must be a date"),
+        ({"start": "2026-03-02", "end": "2026-03-01"}, "start must be before end"),
+        ({"start": "2000-01-01", "end": "2026-03-01"}, "more than ten years"),
+        ({"step": "minute"}, "step must be one of hour, day, week, month"),
+        ({"by": "colour"}, "by must be one of all, key"),
+        ({"step": "hour", "start": "2026-01-01", "end": "2026-06-01"}, "more than 2400 steps"),
+        ({"step": "day", "by": "key"}, "not both"),
+        ({"by": "key", "limit": "0"}, "limit must be a number from 1 to 100"),
+        ({"by": "key", "limit": "many"}, "limit must be a number"),
+        ({"format": "xml"}, "format must be json or csv"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_explained(query: dict[str, str], tells: str) -> None:
+    assert tells in Caller(sent=0).ask(status=422, **query)
+
+
+def test_a_key_that_may_only_send_is_told_nothing() -> None:
+    assert "read" in Caller(sent=0, scopes=("send",)).ask(status=403)
