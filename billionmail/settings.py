@@ -74,6 +74,7 @@ INSTALLED_APPS = [
     "tracking",
     "unsubscribe",
     "stats",
+    "guard",
 ]
 
 # A domain whose mail reaches this installation: an address there unsubscribes too (RFC 2369).
