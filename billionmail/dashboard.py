@@ -37,6 +37,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     people = [
         _item("Users", "person", "admin:auth_user_changelist"),
         _item("Groups", "group", "admin:auth_group_changelist"),
+        _item("Alerts", "notifications", "admin:guard_alert_changelist"),
+        _item("Refused access", "gpp_bad", "admin:apikeys_refusedaccess_changelist"),
         _item("Log", "history", "admin:admin_logentry_changelist"),
     ]
     mail = [
@@ -59,7 +61,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     return [
         {"title": "Mail", "items": mail},
         {"title": "Ways out", "items": ways},
-        {"title": "People", "items": people},
+        {"title": "Guard", "items": people},
     ]
 
 

@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group, User
 from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 
+from apikeys.models import RefusedAccess
 from guard.models import Alert
 from sending import outages
 from sending.models import LiftedSuppression, Limit, Route, SlowDown, Status, Suppression, WarmUp
@@ -52,6 +53,9 @@ def log_entry() -> LogEntry:
 MAKERS: dict[str, Callable[[], Any]] = {
     "admin.logentry": log_entry,
     "apikeys.apikey": ApiKeyFactory.create,
+    "apikeys.refusedaccess": lambda: RefusedAccess.objects.create(
+        bucket_at=timezone.now(), address="192.0.2.1", reason="unknown", count=3
+    ),
     "auth.group": lambda: Group.objects.create(name="a group"),
     "auth.user": lambda: User.objects.create_user("somebody"),
     "guard.alert": lambda: Alert.objects.create(

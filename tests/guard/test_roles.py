@@ -38,6 +38,7 @@ OWN = {
     "apikeys_apikey_rotate_secret": "change",
     "apikeys_apikey_revoke": "change",
     "auth_user_password_change": "change",
+    "guard_alert_acknowledge": "change",
     "sending_message_send_again": "change",
     "sending_message_mark_delivered": "change",
     "sending_message_cancel": "change",
@@ -59,7 +60,8 @@ OWN = {
 }
 # Records: nobody adds, changes or deletes them by hand, whatever the role.
 NEVER = re.compile(
-    r"(sending_(message|event|liftedsuppression)|tracking_trackedlink|admin_logentry)_(add|delete)$"
+    r"(sending_(message|event|liftedsuppression)|tracking_trackedlink|admin_logentry|guard_alert"
+    r"|apikeys_refusedaccess)_(add|delete)$"
     r"|apikeys_apikey_delete$|sending_slowdown_add$|sending_suppression_delete$"
     r"|sending_template_delete$"
 )
