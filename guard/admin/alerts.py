@@ -7,6 +7,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.decorators import action, display
 
 from guard import alerts
@@ -22,7 +24,7 @@ class OpenFilter(admin.EmptyFieldListFilter):
 class AlertAdmin(RecordAdmin):
     """A list to read and to acknowledge."""
 
-    list_display = ("what", "subject", "text", "state", "last_at", "count", "acknowledged_by")
+    list_display = ("what", "subject", "text", "state", "last", "count", "acknowledged_by")
     list_display_links = ("what",)
     list_filter = (("acknowledged_at", OpenFilter), "kind")
     list_select_related = ("acknowledged_by",)
@@ -50,6 +52,12 @@ class AlertAdmin(RecordAdmin):
     def what(self, alert: Alert) -> str:
         """Show the kind as a sentence."""
         return alert.get_kind_display()
+
+    @display(description="Last")
+    def last(self, alert: Alert) -> SafeString:
+        """Show when it was last so, in the time zone of the dashboard."""
+        moment = f"{timezone.localtime(alert.last_at):%Y-%m-%d %H:%M}"
+        return format_html('<span class="whitespace-nowrap">{}</span>', moment)
 
     @display(description="State", label={"open": "danger", "seen": "success"})
     def state(self, alert: Alert) -> str:

@@ -22,7 +22,7 @@ TOP = 10
 class RefusedAccessAdmin(RecordAdmin):
     """Counts to read; `apikeys.refusals` writes them."""
 
-    list_display = ("bucket_at", "key", "caller", "reason", "count")
+    list_display = ("since", "key", "caller", "reason", "count")
     list_display_links = None
     list_filter = ("reason", ("key", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("key",)
@@ -35,6 +35,11 @@ class RefusedAccessAdmin(RecordAdmin):
     ) -> HttpResponse:
         """Add the chart of the last day, and who was refused most."""
         return super().changelist_view(request, _last_day() | (extra_context or {}))
+
+    @admin.display(description="Five minutes from")
+    def since(self, refused: RefusedAccess) -> str:
+        """Show when its five minutes began."""
+        return f"{timezone.localtime(refused.bucket_at):%Y-%m-%d %H:%M}"
 
     @admin.display(description="Address")
     def caller(self, refused: RefusedAccess) -> str:
