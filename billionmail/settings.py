@@ -357,6 +357,7 @@ UNFOLD = {
     ],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "LOGIN": {"form": "guard.sign_in.PacedAuthenticationForm"},
     "DASHBOARD_CALLBACK": "billionmail.dashboard.home",
     "SIDEBAR": {"navigation": "billionmail.dashboard.navigation", "show_search": False},
 }

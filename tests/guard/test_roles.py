@@ -284,8 +284,8 @@ def test_act_on_no_single_object_is_in_the_log(
 def test_check_and_resumption_of_a_route_are_in_the_log(admin_client: Client) -> None:
     route = one_of_each(["sending.route"])["sending.route"]
     outages.pause(route, reason="535 no", now=timezone.now())
-    admin_client.post(f"/admin/sending/route/{route.pk}/check/")
     admin_client.post(f"/admin/sending/route/{route.pk}/resume/")
+    admin_client.post(f"/admin/sending/route/{route.pk}/check/")
 
     shown = admin_client.get("/admin/admin/logentry/").content.decode()
     assert "Checked the connection." in shown
