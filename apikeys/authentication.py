@@ -11,7 +11,6 @@ import hmac
 import logging
 import math
 from datetime import datetime
-from ipaddress import IPv6Address, IPv6Network
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
@@ -19,7 +18,7 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from apikeys import pacing, tokens
+from apikeys import pacing, refusals, tokens
 from apikeys.addresses import IPAddress, client_address
 from apikeys.errors import InvalidKey, KeyPaused, TooManyRequests
 from apikeys.models import ApiKey, ApiKeySecret
@@ -31,8 +30,6 @@ HEADER = "X-API-Key"
 META_NAME = "HTTP_X_API_KEY"  # as WSGI has it; request.headers makes an object of all headers
 # Compared when there is no row, so that an unknown prefix costs what a known one does.
 NO_DIGEST = "0" * 64
-# One IPv6 subscriber has a whole /64 (RFC 6177) and could change its address for every try.
-IPV6_SUBSCRIBER_BITS = 64
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -46,9 +43,14 @@ class ApiKeyAuthentication(BaseAuthentication):
         try:
             key = identify(request.META.get(META_NAME, ""), now=timezone.now())
         except InvalidKey as error:
-            count_failure(client_address(request), reason=error.reason)
+            address = client_address(request)
+            refusals.note(
+                reason=error.reason.partition(" (")[0], key_id=error.key_id, address=address
+            )
+            count_failure(address, reason=error.reason)
             raise
         if key.paused_reason:
+            refusals.note(reason="paused", key_id=key.pk, address=client_address(request))
             raise KeyPaused(key.paused_reason)
         return AnonymousUser(), key
 
@@ -71,7 +73,7 @@ def identify(text: str, *, now: datetime) -> ApiKey:
         raise InvalidKey("unknown")
     reason = secret.key.why_refused(now=now) or secret.why_refused(now=now)
     if reason:
-        raise InvalidKey(f"{reason} ({secret.prefix})")
+        raise InvalidKey(f"{reason} ({secret.prefix})", key_id=secret.key_id)
     return secret.key
 
 
@@ -86,7 +88,7 @@ def count_failure(address: IPAddress | None, *, reason: str) -> None:
     """Count a bad key against the address; raise TooManyRequests when it sent too many."""
     per_minute = settings.FAILED_AUTH_PER_MINUTE
     wait_ms = pacing.limiter().take(
-        f"bad-key:{_subscriber(address)}", per_second=per_minute / 60, burst=per_minute
+        f"bad-key:{refusals.subscriber(address)}", per_second=per_minute / 60, burst=per_minute
     )
     if wait_ms:
         # Not logged one by one: whoever tries keys must not be able to fill the disk.
@@ -97,9 +99,3 @@ def count_failure(address: IPAddress | None, *, reason: str) -> None:
             limit=per_minute,
         )
     log.warning("An API key was refused: address %s, reason: %s", address or "unknown", reason)
-
-
-def _subscriber(address: IPAddress | None) -> str:
-    if isinstance(address, IPv6Address):
-        return str(IPv6Network((address, IPV6_SUBSCRIBER_BITS), strict=False))
-    return str(address or "unknown")

@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F, Q
 
-from apikeys import tokens
+from apikeys import refusals, tokens
 from apikeys.addresses import IPAddress, canonical_networks
 from apikeys.errors import KeyRevoked, QuotaExceeded
 from apikeys.models import ApiKey, ApiKeySecret, DailyUsage, Scope
@@ -100,6 +100,15 @@ def pause_key(*, key: ApiKey, reason: str) -> None:
     ApiKey.objects.filter(pk=key.pk, paused_reason="").update(paused_reason=reason.strip())
 
 
+def resume_key(*, key: ApiKey, now: datetime) -> bool:
+    """Let a paused key in again; return whether it was paused.
+
+    What it sent until now is not held against it again.
+    """
+    paused = ApiKey.objects.filter(pk=key.pk).exclude(paused_reason="")
+    return bool(paused.update(paused_reason="", resumed_at=now))
+
+
 def take_quota(*, key: ApiKey, count: int, now: datetime) -> None:
     """Count `count` messages against the key's quota of this UTC day, all or none.
 
@@ -129,6 +138,7 @@ def _count_within(quota: int, *, key: ApiKey, count: int, today: date) -> bool:
 
 
 def _quota_exceeded(quota: int, *, key: ApiKey, count: int, now: datetime) -> QuotaExceeded:
+    refusals.note(reason="quota", key_id=key.pk, address=None)
     today = now.astimezone(UTC).date()
     used = DailyUsage.objects.get(key=key, date=today).accepted
     remaining = max(quota - used, 0)

@@ -16,6 +16,7 @@ with it.
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
+from uuid import UUID
 
 
 class ApiKeyError(Exception):
@@ -28,9 +29,10 @@ class ApiKeyError(Exception):
 class InvalidKey(ApiKeyError):
     """No usable key was given. ``reason`` is for the log; the caller never learns it."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, key_id: UUID | None = None) -> None:
         super().__init__("Invalid API key")
         self.reason = reason
+        self.key_id = key_id
 
 
 class MissingScope(ApiKeyError):

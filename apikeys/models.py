@@ -102,6 +102,8 @@ class ApiKey(models.Model):
         help_text="While this says something, the key is refused and its caller reads it. "
         "Empty it to resume.",
     )
+    # What it sent before a person resumed it is not held against it again.
+    resumed_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_address = models.GenericIPAddressField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -198,6 +200,58 @@ class DailyUsage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key_id} {self.date}: {self.accepted}"
+
+
+class KeyNetwork(models.Model):
+    """A network that a key was used from. `apikeys.arrivals` alone writes it."""
+
+    key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="known_networks")
+    network = models.CharField(max_length=43)
+    first_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "known network of an API key"
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(name="keynetwork_is_one", fields=["key", "network"]),
+        ]
+
+    def __str__(self) -> str:
+        return self.network
+
+
+class RefusedAccess(models.Model):
+    """How often requests of one kind were refused in five minutes. `apikeys.refusals` writes it.
+
+    `address` is the address of the caller, an IPv6 one as its /64; empty for all those beyond the
+    number that is told apart. `key` is None when the request named none that exists.
+    """
+
+    bucket_at = models.DateTimeField()
+    key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, null=True, related_name="refusals")
+    address = models.CharField(max_length=43, blank=True)
+    reason = models.CharField(max_length=40)
+    count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        verbose_name = "refused access"
+        verbose_name_plural = "refused access"
+        default_permissions = ("view",)
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                name="refused_with_key_is_one",
+                fields=["bucket_at", "key", "address", "reason"],
+                condition=models.Q(key__isnull=False),
+            ),
+            models.UniqueConstraint(
+                name="refused_without_key_is_one",
+                fields=["bucket_at", "address", "reason"],
+                condition=models.Q(key=None),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.count}"
 
 
 def live_prefixes(secrets: Iterable[ApiKeySecret], *, now: datetime) -> list[str]:

@@ -9,6 +9,7 @@ from django.utils import timezone
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from apikeys import arrivals, refusals
 from apikeys.addresses import IPAddress, client_address, is_in_networks
 from apikeys.commands import note_use
 from apikeys.errors import AddressNotAllowed, InvalidKey, MissingScope
@@ -31,7 +32,9 @@ class AddressAllowed(BasePermission):
                 key.pk,
                 address or "unknown",
             )
+            refusals.note(reason="network", key_id=key.pk, address=address)
             raise AddressNotAllowed(address)
+        arrivals.note(key_id=key.pk, address=address)
         note_use(key=key, address=address, now=timezone.now())
         return True
 
@@ -44,7 +47,9 @@ def scope(name: str) -> type[BasePermission]:
         """Raise MissingScope for a key without the scope."""
 
         def has_permission(self, request: Request, view: Any) -> bool:
-            if required not in api_key(request).scopes:
+            key = api_key(request)
+            if required not in key.scopes:
+                refusals.note(reason="scope", key_id=key.pk, address=client_address(request))
                 raise MissingScope(required)
             return True
 

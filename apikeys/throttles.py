@@ -8,7 +8,8 @@ from typing import Any
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from apikeys import pacing
+from apikeys import pacing, refusals
+from apikeys.addresses import client_address
 from apikeys.errors import TooManyRequests
 from apikeys.models import ApiKey
 
@@ -27,6 +28,7 @@ class KeyRateThrottle(BaseThrottle):
         rate = key.rate_per_second
         wait_ms = pacing.limiter().take(f"key:{key.pk}", per_second=rate, burst=rate)
         if wait_ms:
+            refusals.note(reason="rate", key_id=key.pk, address=client_address(request))
             raise TooManyRequests(
                 f"Too many requests: this API key may send {rate} a second. Slow down.",
                 retry_after_seconds=math.ceil(wait_ms / 1000),

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+from typing import Any
+
 from django.contrib import admin
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.contrib.contenttypes.models import ContentType
+from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+
+def _changed_own_password(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+    """Let a person change their password, and write that into the log."""
+    response = _change_own_password(request, **kwargs)
+    if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
+        LogEntry.objects.create(
+            user_id=int(request.user.pk or 0),
+            content_type=ContentType.objects.get_for_model(User),
+            object_id=str(request.user.pk),
+            object_repr=str(request.user),
+            action_flag=CHANGE,
+            change_message="Changed their own password.",
+        )
+    return response
+
+
+_change_own_password = admin.site.password_change
+admin.site.password_change = _changed_own_password  # type: ignore[method-assign, assignment]
 admin.site.index_title = "Dashboard"
 admin.site.index_template = "billionmail/home.html"
 admin.site.unregister(User)

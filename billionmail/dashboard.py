@@ -17,6 +17,8 @@ from stats import queries
 
 def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add the figures of the first page to its context."""
+    if not request.user.has_perm("sending.view_message"):
+        return context | {"has_no_role": True}
     now = timezone.now()
     overview = queries.overview(since=now - timedelta(hours=24), now=now)
     return context | {
@@ -35,6 +37,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     people = [
         _item("Users", "person", "admin:auth_user_changelist"),
         _item("Groups", "group", "admin:auth_group_changelist"),
+        _item("Alerts", "notifications", "admin:guard_alert_changelist"),
+        _item("Refused access", "gpp_bad", "admin:apikeys_refusedaccess_changelist"),
+        _item("Log", "history", "admin:admin_logentry_changelist"),
     ]
     mail = [
         _item("Dashboard", "dashboard", "admin:index"),
@@ -56,9 +61,14 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     return [
         {"title": "Mail", "items": mail},
         {"title": "Ways out", "items": ways},
-        {"title": "People", "items": people},
+        {"title": "Guard", "items": people},
     ]
 
 
 def _item(title: str, icon: str, address: str) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": reverse_lazy(address)}
+    item: dict[str, Any] = {"title": title, "icon": icon, "link": reverse_lazy(address)}
+    model = address.removeprefix("admin:").removesuffix("_changelist")
+    if model != address.removeprefix("admin:"):
+        needed = model.replace("_", ".view_", 1)
+        item["permission"] = lambda request: request.user.has_perm(needed)
+    return item

@@ -74,6 +74,7 @@ INSTALLED_APPS = [
     "tracking",
     "unsubscribe",
     "stats",
+    "guard",
 ]
 
 # A domain whose mail reaches this installation: an address there unsubscribes too (RFC 2369).
@@ -185,6 +186,8 @@ CELERY_BEAT_SCHEDULE = {
     "truncate-ips": {"task": "tracking.truncate_ips", "schedule": 3600.0},
     # As the first one: each worker counts twice a second.
     "roll-stats": {"task": "stats.roll", "schedule": 30.0, "options": {"expires": 10}},
+    # Each worker does it every minute; this is for a pool that forks.
+    "look-for-the-abnormal": {"task": "guard.look", "schedule": 60.0, "options": {"expires": 50}},
 }
 
 # --- Delivery -----------------------------------------------------------------------------
@@ -241,6 +244,19 @@ SIMULATOR_DOMAIN = env.str("SIMULATOR_DOMAIN", default="").strip().lower()
 SIMULATOR_OUTCOMES = "tracking.simulator.play"
 # How the addresses of the pixel and of tracked links begin.
 TRACKED_PATHS = "/t/"
+
+# --- Abnormal access ----------------------------------------------------------------------
+
+# A key is paused when so much of what it sent within the hours bounced for good or was complained
+# of, in per cent, once it sent so many messages.
+KEY_PAUSE_BOUNCED_PERCENT = env.float("KEY_PAUSE_BOUNCED_PERCENT", default=5.0)
+KEY_PAUSE_COMPLAINED_PERCENT = env.float("KEY_PAUSE_COMPLAINED_PERCENT", default=0.3)
+KEY_PAUSE_MIN_MESSAGES = env.int("KEY_PAUSE_MIN_MESSAGES", default=500)
+KEY_PAUSE_HOURS = env.int("KEY_PAUSE_HOURS", default=24)
+# So many refused requests of one key, or of none, in ten minutes are an alert.
+REFUSALS_ALERT = env.int("REFUSALS_ALERT", default=100)
+# How long it is known who was refused.
+REFUSED_ACCESS_DAYS = env.int("REFUSED_ACCESS_DAYS", default=30)
 
 # --- HTTP API -----------------------------------------------------------------------------
 
@@ -343,6 +359,7 @@ UNFOLD = {
     ],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "LOGIN": {"form": "guard.sign_in.PacedAuthenticationForm"},
     "DASHBOARD_CALLBACK": "billionmail.dashboard.home",
     "SIDEBAR": {"navigation": "billionmail.dashboard.navigation", "show_search": False},
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from apikeys import pacing
+from apikeys import arrivals, pacing, refusals
 from sending.models import Route
 from sending.pacing import Pacing
 from sending.pacing.buckets import buckets_at
@@ -59,6 +59,15 @@ def home(tmp_path: Path, settings: Any) -> Iterator[Path]:
 def fresh_limiter() -> None:
     """Let no test count the requests of another, which all come from 127.0.0.1."""
     pacing.limiter_at.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def fresh_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Store refusals only when a test says so, and forget those of another."""
+    monkeypatch.setattr("apikeys.later.SECONDS", 3600)
+    monkeypatch.setattr("apikeys.refusals.counted", refusals.Refusals())
+    arrivals._seen.clear()
+    arrivals._new.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -124,12 +124,21 @@ class ApiKeyAdmin(ModelAdmin):
         """Store what was edited; a new key gets its secret, to be shown on the next page."""
         if change:
             # Only what was edited, so that a form opened earlier cannot undo a revocation.
-            obj.save(update_fields=form.changed_data)
+            obj.save(update_fields=[name for name in form.changed_data if name != "paused_reason"])
+            if "paused_reason" in form.changed_data:
+                self._pause_or_resume(obj)
             return
         obj.created_by_id = request.user.pk
         obj.save(force_insert=True)
         secret = commands.issue_secret(key=obj, now=timezone.now())
         self._keep_for_display(request, obj, secret=secret)
+
+    def _pause_or_resume(self, key: ApiKey) -> None:
+        """Do as the person wrote: a reason pauses the key, none resumes it."""
+        reason = key.paused_reason
+        commands.resume_key(key=key, now=timezone.now())
+        if reason.strip():
+            commands.pause_key(key=key, reason=reason)
 
     def response_add(
         self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None

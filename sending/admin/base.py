@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib.admin import ShowFacets
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -92,6 +94,16 @@ class OperatorAdmin(ModelAdmin):
             button=button,
             action=request.POST["action"],
             selected=request.POST.getlist("_selected_action"),
+        )
+
+    def log_act(self, request: HttpRequest, text: str) -> None:
+        """Write into the admin log what a person did that is not about one object."""
+        LogEntry.objects.create(
+            user_id=int(request.user.pk or 0),
+            content_type=ContentType.objects.get_for_model(self.model),
+            object_repr=str(self.opts.verbose_name_plural),
+            action_flag=CHANGE,
+            change_message=text,
         )
 
     def url(self, page: str, *objects: Model | None) -> str:

@@ -260,5 +260,8 @@ class RouteAdmin(OperatorAdmin):
     def check_route(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Connect to the next hop and show what was found, line by line."""
         route = self.find(request, object_id)
-        findings = commands.check_route(route=route) if request.method == "POST" else None
+        findings = None
+        if request.method == "POST":
+            findings = commands.check_route(route=route)
+            self.log_change(request, route, "Checked the connection.")
         return self.page(request, "route_check", route, title="Check this route", findings=findings)

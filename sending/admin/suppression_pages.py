@@ -71,6 +71,7 @@ class SuppressionPages(OperatorAdmin):
             except SendingError as error:
                 form.add_error("addresses", str(error))
             else:
+                self.log_act(request, f"Pasted {len(rules)} addresses, {new} of them new.")
                 messages.success(request, f"{new} suppressed; {len(rules) - new} were already.")
                 return HttpResponseRedirect(self.url("changelist"))
         return self.page(
@@ -99,6 +100,9 @@ class SuppressionPages(OperatorAdmin):
                 )
             except (SendingError, csv.Error) as error:
                 form.add_error("file", f"The import stopped: {error}")
+            else:
+                if not form.cleaned_data["is_dry_run"]:
+                    self.log_act(request, f"Imported {form.cleaned_data['file'].name}.")
             text.detach()
         return self.page(
             request,
@@ -112,6 +116,7 @@ class SuppressionPages(OperatorAdmin):
     @action(description="Export", url_path="export", icon="download", permissions=["view"])
     def export_file(self, request: HttpRequest) -> StreamingHttpResponse:
         """Send all orders as a CSV file, while they are read."""
+        self.log_act(request, "Exported all.")
         name = f"suppressions-{timezone.now():%Y-%m-%d}.csv"
         return StreamingHttpResponse(
             _as_csv(commands.export_rows()),

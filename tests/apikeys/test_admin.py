@@ -105,6 +105,16 @@ def test_edited_key_keeps_what_was_not_edited(admin_client: Client) -> None:
     assert (key.rate_per_second, key.paused_reason, key.is_active) == (5, "Holiday", True)
 
 
+def test_reason_that_is_emptied_resumes_the_key(admin_client: Client) -> None:
+    key, _ = key_with_secret(name="Shop", paused_reason="Bounces")
+
+    admin_client.post(page(key, "change"), form(is_active="on", paused_reason=""))
+
+    key.refresh_from_db()
+    assert key.paused_reason == ""
+    assert key.resumed_at is not None
+
+
 def test_form_opened_before_a_revocation_does_not_undo_it(admin_client: Client) -> None:
     key, secret = key_with_secret(name="Shop")
     revoke_key(key=key, now=timezone.now())

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from apikeys import refusals
+from apikeys.addresses import parse_address
+from guard import watch
 from sending import blocks, ledger, outages
 from sending.commands.routes import set_fallback_routes
 from sending.models import Message, Route, SenderDomain, Status, Suppression
@@ -147,6 +151,17 @@ def test_every_page_of_the_dashboard_opens_without_a_complaint(
         profile=key.sending_profile, status=Status.UNKNOWN, reason="The answer was lost"
     )
     assert version is not None
+    watch.look(now=timezone.now())
+    for reason, number in (("unknown", 9), ("network", 3)):
+        for _ in range(number):
+            refusals.note(reason=reason, address=parse_address("192.0.2.1"))
+    refusals.counted.flush()
+    LogEntry.objects.create(
+        user=get_user_model().objects.get(),
+        action_flag=CHANGE,
+        object_repr="suppressions",
+        change_message="Pasted 3 addresses.",
+    )
     pages = {
         "/admin/": "Relay is paused",
         "/admin/sending/message/": message.recipient,
@@ -175,6 +190,9 @@ def test_every_page_of_the_dashboard_opens_without_a_complaint(
         "/admin/unsubscribe/pagewording/": "Leave us?",
         "/admin/unsubscribe/pagewording/add/": "Logo",
         "/admin/auth/user/": "ann",
+        "/admin/guard/alert/": "Relay",
+        "/admin/apikeys/refusedaccess/": "192.0.2.1",
+        "/admin/admin/logentry/": "Pasted 3 addresses.",
         "/inbox/": "Caught mail",
     }
     for path, shows in pages.items():

@@ -17,6 +17,7 @@ ON_POSTGRES = [
     "tests/tracking",
     "tests/unsubscribe",
     "tests/stats",
+    "tests/guard",
     "tests/flows",
 ]
 

@@ -1,0 +1,81 @@
+"""Define what a role was given, what is alarming, and who is told of it."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from apikeys.models import ApiKey
+
+
+class Role(models.TextChoices):
+    """What a person is here for; the names of groups."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    OWNER = "owner"
+
+
+class RoleGrant(models.Model):
+    """A permission that a role was given once. `guard.roles` alone writes it."""
+
+    role = models.CharField(max_length=10, choices=Role.choices)
+    permission = models.CharField(max_length=200)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["role", "permission"], name="role_grant_is_one")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role}: {self.permission}"
+
+
+class Alert(models.Model):
+    """Something that a person should look at. `guard.alerts` alone writes it.
+
+    `subject` is what it is about, in the words of its kind: while an alert of a kind and subject is
+    open, the same thing again counts there (`count`, `last_at`) instead of making another.
+    """
+
+    class Kind(models.TextChoices):
+        """What is alarming."""
+
+        NEW_NETWORK = "new network", "A key is used from a new network"
+        REFUSALS = "refusals", "Many requests are refused"
+        SPIKE = "spike", "A key sends far more than usual"
+        KEY_PAUSED = "key paused", "A key was paused"
+        LIMIT = "limit", "A limit holds mail back"
+        ROUTE = "route paused", "A route is paused"
+        POLICY = "policy block", "A domain refuses our mail by its policy"
+
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    subject = models.CharField(max_length=600)
+    text = models.TextField()
+    api_key = models.ForeignKey(
+        ApiKey, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
+    count = models.PositiveIntegerField(default=1)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    acknowledged_at = models.DateTimeField(null=True, blank=True)
+    acknowledged_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+
+    class Meta:
+        """One open alert about one thing."""
+
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "subject"],
+                condition=Q(acknowledged_at=None),
+                name="alert_is_open_once",
+            )
+        ]
+        indexes = [models.Index(fields=["-last_at"], name="alert_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.subject}"
