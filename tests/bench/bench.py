@@ -12,7 +12,7 @@ from tests.bench.check import check
 from tests.bench.goals import SINGLE
 from tests.bench.keys import FAR, SIGNED, Keys
 from tests.bench.pixels import Pixels
-from tests.bench.product import Product
+from tests.bench.product import WORKERS, Product
 from tests.bench.profile import LONG, Profile
 from tests.bench.report import Report
 from tests.bench.stage import Stage
@@ -78,7 +78,7 @@ class Bench:
             "full queue": lambda: ours.deliver(profile.messages),
             "batch API to sink": lambda: ours.end_to_end(profile.messages),
             "full queue, DKIM": lambda: ours.deliver(profile.messages, key=SIGNED),
-            "full queue, two workers": lambda: ours.deliver(profile.messages, workers=2),
+            "full queue, one worker": lambda: ours.deliver(profile.messages, workers=1),
             **{
                 f"queue of {number:,}": lambda number=number: ours.deliver(number)  # type: ignore[misc]
                 for number in profile.queued
@@ -164,7 +164,7 @@ class Bench:
                 stage=self._stage, database=self._stage.database, keys=self._keys, broker=broker
             )
             stack.enter_context(product.web())
-            _, gate = stack.enter_context(product.workers(1))
+            _, gate = stack.enter_context(product.workers(WORKERS))
             gate.rollback()
 
             def arrivals(per_second: float) -> dict[str, float]:

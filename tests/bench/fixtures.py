@@ -15,7 +15,7 @@ from tests.bench.keys import CHECKED, FAR, PLAIN, SIGNED, Keys
 from tests.factories.apikeys import key_with_secret
 from tests.factories.sending import RouteFactory, SendingProfileFactory, TemplateFactory
 
-CONNECTIONS = 20  # as many as smtp-source has sessions
+CONNECTIONS = 10  # of each worker: two have as many as smtp-source has sessions
 SUPPRESSIONS = 10_000
 
 

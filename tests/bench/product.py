@@ -23,6 +23,8 @@ from tests.processes import program, wait_until
 RECIPIENTS_PER_CALL = 1_000
 CALLERS = 2
 PATIENCE_SECONDS = 600
+# One for each core that this is measured on, and as many processes as the yardsticks have.
+WORKERS = 2
 SEND = "/api/batch_mail/api/send"
 BATCH_SEND = "/api/batch_mail/api/batch_send"
 # Each half has a partial index; together they would be looked for in the whole table.
@@ -107,7 +109,7 @@ class Product:
 
     # --- Delivering -----------------------------------------------------------------------
 
-    def deliver(self, number: int, *, key: str = PLAIN, workers: int = 1) -> dict[str, float]:
+    def deliver(self, number: int, *, key: str = PLAIN, workers: int = WORKERS) -> dict[str, float]:
         """Let warm workers drain a queue of this many."""
         self.forget()
         self.batch(number, key=key)
@@ -124,7 +126,7 @@ class Product:
     def end_to_end(self, number: int) -> dict[str, float]:
         """Accept batches and deliver at once; the time counts from the first call."""
         self.forget()
-        with self.workers(1) as (pids, gate), self._stage.sink.expecting(number):
+        with self.workers(WORKERS) as (pids, gate), self._stage.sink.expecting(number):
             gate.rollback()
             with metered(self._processes(pids)) as used:
                 began = self._now()
@@ -135,7 +137,7 @@ class Product:
     def single_end_to_end(self, seconds: float) -> dict[str, float]:
         """Accept single mails for some seconds and deliver at once, until all have left."""
         self.forget()
-        with self.workers(1) as (pids, gate), self._stage.sink.expecting(None) as expected:
+        with self.workers(WORKERS) as (pids, gate), self._stage.sink.expecting(None) as expected:
             gate.rollback()
             with metered(self._processes(pids)) as used:
                 began = self._now()

@@ -10,7 +10,8 @@ from tests.rig.servers import postgres
 
 ONLY_ON_POSTGRES = "tests/flows/test_production.py"
 FAULTS = "tests/faults"
-FAULT_PROCESSES = 3  # their time is leases and pauses that pass, not work
+# One more than there are cores: much of their time is servers that start, and pauses that pass.
+PROCESSES = 3
 ON_POSTGRES = [
     "tests/apikeys",
     "tests/sending",
@@ -52,11 +53,11 @@ def main() -> int:
         if failed:
             return failed
         print("\n== With everything breaking", flush=True)
-        return _pytest([FAULTS, *arguments], {"TEST_DATABASE_URL": url}, processes=FAULT_PROCESSES)
+        return _pytest([FAULTS, *arguments], {"TEST_DATABASE_URL": url})
 
 
-def _pytest(arguments: list[str], environment: dict[str, str], *, processes: int = 2) -> int:
-    command = [sys.executable, "-m", "pytest", "-q", "-n", str(processes), *arguments]
+def _pytest(arguments: list[str], environment: dict[str, str]) -> int:
+    command = [sys.executable, "-m", "pytest", "-q", "-n", str(PROCESSES), *arguments]
     return subprocess.run(command, env=os.environ | environment, check=False).returncode
 
 
