@@ -125,7 +125,7 @@ def test_without_our_limit_the_same_next_hop_does_refuse(
     workers.start()
     wait_until(lambda: SlowDown.objects.filter(provider="recipient.example").exists())
     assert sink.refusals > 0
-    accept_batch(key=key, recipients=[f"later{n}@recipient.example" for n in range(50)])
+    accept_batch(key=key, recipients=[f"later{n}@recipient.example" for n in range(400)])
     wait_until(
         lambda: Message.objects.filter(
             is_limited=True, reason__contains="recipient.example asked us to slow down"

@@ -9,16 +9,21 @@ import sys
 from tests.rig.servers import postgres
 
 FAULTS = "tests/faults"
-FAULT_PROCESSES = 3  # their time is leases and pauses that pass, not work
-# Walks with many workers and servers: as in production, and slow.
+PROCESSES_WITH_PAUSES = 3  # where the time is leases and pauses that pass, not work
+# Walks with many workers and servers, as in production and slow; and what takes long twice.
 ONLY_ON_POSTGRES = [
     "tests/flows/test_bounce.py",
     "tests/flows/test_idempotency.py",
     "tests/flows/test_lost_answers.py",
     "tests/flows/test_pacing.py",
     "tests/flows/test_production.py",
+    "tests/flows/test_suppressions_api.py",
     "tests/flows/test_unsubscribe_race.py",
-    "tests/sending/pacing/test_crowd.py",
+    "tests/guard/test_watch.py",
+    "tests/sending/pacing",
+    "tests/sending/test_delivery_to_real_servers.py",
+    "tests/sending/test_failover.py",
+    "tests/stats",
 ]
 TOUCH_THE_DATABASE = [
     "tests/apikeys",
@@ -64,11 +69,11 @@ def main() -> int:
     with postgres() as url:
         environment = {"TEST_DATABASE_URL": url}
         chosen = [*TOUCH_THE_DATABASE, *_without(ONLY_ON_SQLITE)]
-        failed = _pytest([*chosen, *arguments], environment)
+        failed = _pytest([*chosen, *arguments], environment, processes=PROCESSES_WITH_PAUSES)
         if failed:
             return failed
         print("\n== With everything breaking", flush=True)
-        return _pytest([FAULTS, *arguments], environment, processes=FAULT_PROCESSES)
+        return _pytest([FAULTS, *arguments], environment, processes=PROCESSES_WITH_PAUSES)
 
 
 def _without(paths: list[str]) -> list[str]:
