@@ -11,10 +11,11 @@ import logging
 import threading
 import time
 
-from celery import bootsteps, shared_task
+from celery import shared_task
 from kombu.exceptions import OperationalError as BrokerError
 
 from sending import delivery
+from sending.worker_steps import WorkerStep
 
 log = logging.getLogger(__name__)
 
@@ -69,14 +70,8 @@ def ring() -> None:
     _bell.ring()
 
 
-class DeliverStep(bootsteps.StartStopStep):
-    """Part of every Celery worker: its deliverer, which works whether or not the broker does.
-
-    It starts after the pool, so that no forked child inherits the thread, and before the consumer,
-    which waits for the broker.
-    """
-
-    requires = ("celery.worker.components:Pool",)
+class DeliverStep(WorkerStep):
+    """Part of every Celery worker: its deliverer, which works whether or not the broker does."""
 
     def start(self, parent: object) -> None:
         """Begin to deliver."""

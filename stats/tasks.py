@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from celery import bootsteps, shared_task
+from celery import shared_task
 
+from sending.worker_steps import WorkerStep
 from stats import rollups
 
 
-class RollStep(bootsteps.StartStopStep):
-    """Part of every Celery worker: its roller, which works whether or not the broker does."""
+class RollStep(WorkerStep):
+    """Part of every Celery worker: its roller."""
 
-    requires = ("celery.worker.components:Pool",)
+    def __init__(self, parent: object, **options: object) -> None:
+        super().__init__(parent, **options)
+        self._roller = rollups.Roller()
 
     def start(self, parent: object) -> None:
         """Begin to count."""
-        rollups.start()
+        self._roller.start()
 
     def stop(self, parent: object) -> None:
         """Finish the lot that is being counted."""
-        rollups.stop()
+        self._roller.stop()
 
 
 @shared_task(name="stats.roll", ignore_result=True)

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 from datetime import timedelta
 
-from celery import bootsteps, shared_task
+from celery import shared_task
 from django.conf import settings
-from django.db import Error, close_old_connections, connection
 from django.utils import timezone
 
+from sending.worker_steps import PeriodicStep, WorkerStep
 from tracking import drainer, visits
 
-log = logging.getLogger(__name__)
-
 AT_ONCE = 1000
-FIRST_SECONDS = 60
-PAUSE_SECONDS = 3600
-STOP_SECONDS = 10
 
 
-class DrainStep(bootsteps.StartStopStep):
-    """Part of every Celery worker: its drainer, which works whether or not the broker does."""
-
-    requires = ("celery.worker.components:Pool",)
+class DrainStep(WorkerStep):
+    """Part of every Celery worker: its drainer."""
 
     def start(self, parent: object) -> None:
         """Begin to drain."""
@@ -43,32 +34,13 @@ def truncate_ips() -> None:
         pass
 
 
-class TruncateStep(bootsteps.StartStopStep):
-    """Part of every Celery worker: a thread that shortens addresses, with a broker or without."""
+class TruncateStep(PeriodicStep):
+    """Part of every Celery worker: a thread that shortens addresses."""
 
-    requires = ("celery.worker.components:Pool",)
+    first_seconds = 60
+    every_seconds = 3600
+    failure = "Old addresses could not be shortened"
 
-    def __init__(self, parent: object, **options: object) -> None:
-        super().__init__(parent, **options)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="truncate-ips", daemon=True)
-
-    def start(self, parent: object) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self, parent: object) -> None:
-        """End; what is left is done at the next start."""
-        self._stopping.set()
-        self._thread.join(timeout=STOP_SECONDS)
-
-    def _work(self) -> None:
-        pause = FIRST_SECONDS
-        while not self._stopping.wait(pause):
-            pause = PAUSE_SECONDS
-            try:
-                close_old_connections()
-                truncate_ips()
-            except Error as error:
-                log.warning("Old addresses could not be shortened; trying again later: %s", error)
-            connection.close()
+    def work(self) -> None:
+        """Shorten what is due."""
+        truncate_ips()

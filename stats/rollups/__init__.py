@@ -6,6 +6,6 @@ counted of a message before is taken out first.
 """
 
 from stats.rollups.rebuild import Difference, check, rebuild
-from stats.rollups.roller import Roller, roll, start, stop
+from stats.rollups.roller import Roller, roll
 
-__all__ = ["Difference", "Roller", "check", "rebuild", "roll", "start", "stop"]
+__all__ = ["Difference", "Roller", "check", "rebuild", "roll"]

@@ -109,22 +109,3 @@ class Roller:
             except Exception:  # what happens tomorrow must not wait for somebody to restart this
                 log.exception("Counting failed; trying again")
         connection.close()
-
-
-_roller: Roller | None = None
-
-
-def start() -> None:
-    """Start this process's roller; does nothing when it has one."""
-    global _roller
-    if _roller is None:
-        _roller = Roller()
-        _roller.start()
-
-
-def stop() -> None:
-    """Stop this process's roller, if it has one."""
-    global _roller
-    if _roller is not None:
-        _roller.stop()
-        _roller = None

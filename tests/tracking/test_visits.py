@@ -117,8 +117,8 @@ def test_addresses_are_shortened_when_they_are_old_enough(settings: Any) -> None
 @pytest.mark.integration
 @pytest.mark.django_db(transaction=True)
 def test_every_worker_shortens_addresses_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "FIRST_SECONDS", 0.01)
-    monkeypatch.setattr(tasks, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(tasks.TruncateStep, "first_seconds", 0.01)
+    monkeypatch.setattr(tasks.TruncateStep, "every_seconds", 0.01)
     seen(3)
     step = tasks.TruncateStep(object())
     step.start(object())
