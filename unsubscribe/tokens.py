@@ -8,14 +8,12 @@ octets, id and 96 bits are written in hexadecimal. It holds no address. The firs
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
 import re
 from uuid import UUID
 
 from django.conf import settings
+
+from sending.signing import from_text, is_mac, mac, to_text
 
 VERSION = b"\x01"
 MAC_BYTES = 16
@@ -29,25 +27,19 @@ _match_local = re.compile(r"u\+([0-9a-f]{56})").fullmatch
 
 def make(message_id: UUID) -> str:
     """Return the token of a message: 44 characters that are safe in a URL."""
-    return _in_url(_sign(message_id))
+    return to_text(_sign(message_id))
 
 
 def make_both(message_id: UUID) -> tuple[str, str]:
     """Return the token for a URL and the one for a mail address; they are signed once."""
     raw = _sign(message_id)
-    return _in_url(raw), LOCAL_PREFIX + raw[1 : 17 + LOCAL_MAC_BYTES].hex()
+    return to_text(raw), LOCAL_PREFIX + raw[1 : 17 + LOCAL_MAC_BYTES].hex()
 
 
 def read(token: str) -> UUID | None:
     """Return the message that the token names, None for one that was not made here."""
-    if len(token) != TOKEN_LENGTH:
-        return None
-    try:
-        raw = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
-    except (binascii.Error, UnicodeEncodeError):
-        return None
-    # base64 has several spellings of the same bytes; only the one that `make` writes is good.
-    return _verified(raw[:17], raw[17:]) if _in_url(raw) == token else None
+    raw = from_text(token) if len(token) == TOKEN_LENGTH else None
+    return _verified(raw[:17], raw[17:]) if raw is not None else None
 
 
 def read_local_part(local_part: str) -> UUID | None:
@@ -59,19 +51,11 @@ def read_local_part(local_part: str) -> UUID | None:
     return _verified(VERSION + raw[:16], raw[16:])
 
 
-def _verified(body: bytes, mac: bytes) -> UUID | None:
-    good = [hmac.compare_digest(mac, _mac(body, key)[: len(mac)]) for key in settings.SIGNING_KEYS]
+def _verified(body: bytes, given: bytes) -> UUID | None:
+    good = [is_mac(given, body, purpose=PURPOSE, key=key) for key in settings.SIGNING_KEYS]
     return UUID(bytes=body[1:]) if body[:1] == VERSION and any(good) else None
 
 
 def _sign(message_id: UUID) -> bytes:
     body = VERSION + message_id.bytes
-    return body + _mac(body, settings.SIGNING_KEYS[0])
-
-
-def _in_url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).decode()
-
-
-def _mac(body: bytes, key: str) -> bytes:
-    return hmac.digest(key.encode(), PURPOSE + body, hashlib.sha256)[:MAC_BYTES]
+    return body + mac(body, purpose=PURPOSE, key=settings.SIGNING_KEYS[0], size=MAC_BYTES)
