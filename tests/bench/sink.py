@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench.distance import REPLY_DELAY_SECONDS
 from tests.processes import program, wait_until
 from tests.rig.servers import find
 from tests.sink import free_port
@@ -69,11 +68,6 @@ class SmtpSink:
         arrived = self.count() - before
         if arrived != wanted[-1]:
             raise RuntimeError(f"{wanted[-1]} mails were sent, but {arrived} arrived at the sink.")
-
-
-def describe_distance() -> str:
-    """Tell how far away the far port is."""
-    return f"{REPLY_DELAY_SECONDS * 1000:.0f} ms to each reply"
 
 
 def _listens(port: int) -> bool:
