@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email
 import email.policy
+import secrets
 import socket
 import time
 from collections import deque
@@ -16,10 +18,16 @@ from aiosmtpd.smtp import Envelope
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a loopback port that nobody uses.
+
+    Not one of the ephemeral ones: of these any outgoing connection may take it again before the
+    server that asked for it listens. (Linux gives out 32768 to 60999.)
+    """
+    while True:
+        port = 15_000 + secrets.randbelow(17_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Sink:

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -137,9 +136,7 @@ def test_manage_runs_a_management_command(migrated: Environment):
 
 @pytest.mark.integration
 def test_web_answers_its_health_check_and_stops_on_sigterm(migrated: Environment, tmp_path: Path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = migrated | {"BIND": f"127.0.0.1:{port}", "WEB_WORKERS": "1"}
     with role("web", environment=environment, log=tmp_path / "log") as web:
         wait_until(lambda: answers(f"http://localhost:{port}/healthz"))
