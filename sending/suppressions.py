@@ -60,6 +60,8 @@ ORDER_FIELDS = (
     "expires_at",
 )
 
+_STANDING = ("address", "reason", "expires_at", "source_message_id", "is_repeated")
+
 OrderKey = tuple[str, Reason]
 
 
@@ -120,7 +122,8 @@ def suppress(
 ) -> bool:
     """Order that `address` (or another rule) gets no mail; return whether that is new. Idempotent.
 
-    An order that stands keeps its time, unless the new one lasts longer. When this returns, or the
+    An order that stands keeps its time, unless the new one lasts longer, and remembers that it was
+    given from elsewhere too. When this returns, or the
     transaction around it is committed, no mail to the address leaves any more.
     """
     order = NewOrder(
@@ -151,9 +154,8 @@ def suppress_many(orders: Iterable[NewOrder], *, now: datetime) -> int:
             batch_size=WRITTEN_AT_ONCE,
             ignore_conflicts=True,  # somebody else may give the same order at this moment
         )
-        for key, order in wanted.items():
-            if key in standing and _lasts_longer(order, standing[key]):
-                Suppression.objects.filter(pk=standing[key].pk).update(expires_at=order.expires_at)
+        for key in wanted.keys() & standing.keys():
+            _give_again(wanted[key], standing[key])
         _withdraw(wanted.values())
     return len(new)
 
@@ -209,11 +211,14 @@ def _require_few_broad(orders: Iterable[NewOrder]) -> None:
 
 
 def _standing(wanted: Mapping[OrderKey, NewOrder], *, now: datetime) -> dict[OrderKey, Suppression]:
-    """Return those of the wanted orders that stand; one that has expired becomes history."""
+    """Return those of the wanted orders that stand; one that has expired becomes history.
+
+    They are locked: who lifts one at this moment is waited for, and then it does not stand.
+    """
     rows = Suppression.objects.filter(address__in={address for address, _ in wanted})
     found = {
         (row.address, Reason(row.reason)): row
-        for row in rows.only("address", "reason", "expires_at")
+        for row in rows.select_for_update().order_by("id").only(*_STANDING)
     }
     expired = [
         row.pk
@@ -236,6 +241,17 @@ def _row(order: NewOrder, *, now: datetime) -> Suppression:
         created_at=now,
         expires_at=order.expires_at,
     )
+
+
+def _give_again(order: NewOrder, standing: Suppression) -> None:
+    changes: dict[str, object] = {}
+    if _lasts_longer(order, standing):
+        changes["expires_at"] = order.expires_at
+    source_id = order.source.pk if order.source else None
+    if not standing.is_repeated and source_id != standing.source_message_id:
+        changes["is_repeated"] = True
+    if changes:
+        Suppression.objects.filter(pk=standing.pk).update(**changes)
 
 
 def _lasts_longer(order: NewOrder, standing: Suppression) -> bool:

@@ -8,15 +8,17 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from sending import ledger
-from sending.addresses import parse_address
-from sending.models import Message, Suppression
-from sending.suppressions import lift_many, suppress
+from sending.models import LiftedSuppression, Message, Suppression
+from sending.suppressions import key_of, lift_many, suppress
 from unsubscribe import tokens
 from unsubscribe.models import Unsubscribe
 
 RECIPIENT = "the recipient"
+TAKEN_BACK = "Taken back on the page."
 # Whoever has an old mail of somebody else's must not be able to take back their no.
 UNDO_WITHIN = timedelta(hours=24)
+# Each leaves rows behind, and a link can be pressed by a program.
+MAX_UNDOS = 5
 
 
 def unsubscribe(message: Message, *, method: Unsubscribe.Method, now: datetime) -> bool:
@@ -30,7 +32,7 @@ def unsubscribe(message: Message, *, method: Unsubscribe.Method, now: datetime) 
             said.method, said.created_at, said.resubscribed_at = method, now, None
             said.save(update_fields=["method", "created_at", "resubscribed_at"])
         suppress(
-            parse_address(message.recipient).suppression_key,
+            key_of(message.recipient),
             reason=Suppression.Reason.UNSUBSCRIBED,
             now=now,
             source=message,
@@ -56,15 +58,16 @@ def unsubscribe_by_mail(local_part: str, *, now: datetime) -> bool:
 
 
 def can_resubscribe(message: Message, *, now: datetime) -> bool:
-    """Tell whether the no that stands was said by this mail's link, and a short while ago."""
-    return _own_order(message).filter(created_at__gt=now - UNDO_WITHIN).exists()
+    """Tell whether the no that stands was said by this mail's link alone, and a short while ago."""
+    return _own_order(message, now=now).exists() and not _undid_often(message)
 
 
 def resubscribe(message: Message, *, now: datetime) -> bool:
-    """Take back the no that was said by this mail's link; return whether there was one."""
+    """Take back the no that was said by this mail's link; return whether it could be."""
+    if _undid_often(message):
+        return False
     with transaction.atomic():
-        own = _own_order(message).filter(created_at__gt=now - UNDO_WITHIN)
-        if not lift_many(own, now=now, by=RECIPIENT, note="Taken back on the page."):
+        if not lift_many(_own_order(message, now=now), now=now, by=RECIPIENT, note=TAKEN_BACK):
             return False
         Unsubscribe.objects.filter(message=message).update(resubscribed_at=now)
         _tell(message, "subscribed", now=now, detail="The recipient took the unsubscribe back.")
@@ -76,12 +79,21 @@ def tell_why(message: Message, *, why: Unsubscribe.Why) -> None:
     Unsubscribe.objects.filter(message=message).update(why=why)
 
 
-def _own_order(message: Message) -> QuerySet[Suppression]:
+def _own_order(message: Message, *, now: datetime) -> QuerySet[Suppression]:
     return Suppression.objects.filter(
-        address=parse_address(message.recipient).suppression_key,
+        address=key_of(message.recipient),
         reason=Suppression.Reason.UNSUBSCRIBED,
         source_message=message,
+        is_repeated=False,
+        created_at__gt=now - UNDO_WITHIN,
     )
+
+
+def _undid_often(message: Message) -> bool:
+    ended = LiftedSuppression.objects.filter(
+        address=key_of(message.recipient), source_message=message, lift_note=TAKEN_BACK
+    )
+    return ended.count() >= MAX_UNDOS
 
 
 def _tell(message: Message, kind: str, *, now: datetime, detail: str) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sending.models import Message, Suppression
-from sending.suppressions import decide, key_of
+from sending.suppressions import key_of
 from unsubscribe.models import PageWording
 
 WORDS = ("sender_name", "logo", "question", "explanation", "button", "done")
@@ -39,7 +40,9 @@ def words_for(message: Message, *, language: str) -> Words:
     return Words(**words | {"sender_name": words["sender_name"] or message.sender_name})
 
 
-def has_said_no(message: Message) -> bool:
+def has_said_no(message: Message, *, now: datetime) -> bool:
     """Tell whether the recipient's own no stands, by whichever mail it was said."""
-    verdict = decide([key_of(message.recipient)]).get(key_of(message.recipient))
-    return verdict is not None and verdict.reason == Suppression.Reason.UNSUBSCRIBED
+    standing = Suppression.objects.exclude(expires_at__lte=now)
+    return standing.filter(
+        address=key_of(message.recipient), reason=Suppression.Reason.UNSUBSCRIBED
+    ).exists()

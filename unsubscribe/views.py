@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
+from django.core.exceptions import (
+    BadRequest,
+    RequestDataTooBig,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import render
@@ -23,6 +28,7 @@ CSP = (
     "frame-ancestors 'none'; base-uri 'none'"
 )
 UNREADABLE = (
+    BadRequest,
     MultiPartParserError,
     RequestDataTooBig,
     TooManyFieldsSent,
@@ -42,32 +48,39 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
     A POST without a word of ours unsubscribes, whatever else is in it.
     """
     with translation.override(translation.get_language_from_request(request)):
-        message = _message(token)
+        message, now = _message(token), timezone.now()
         if message is None:
             return _page(request, "unknown", status=404)
         if request.method == "HEAD":
             return _headed(HttpResponse())
-        if request.method != "POST":
-            step = "done" if has_said_no(message) else "ask"
+        if request.method == "POST":
+            step = _act(request, message, now=now)
         else:
-            step = _act(request, message, now=timezone.now())
-        return _page_about(message, request, step, now=timezone.now())
+            step = "done" if has_said_no(message, now=now) else "ask"
+        return _page_about(message, request, step, now=now)
 
 
 def _act(request: HttpRequest, message: Message, *, now: datetime) -> str:
     """Do what was asked for; return the page that comes next."""
     asked = _field(request, "act")
     if asked == "resubscribe":
-        return "back" if commands.resubscribe(message, now=now) else "done"
-    if asked == "why" and has_said_no(message):
-        why = _field(request, "why")
-        if why in Unsubscribe.Why.values:
-            commands.tell_why(message, why=Unsubscribe.Why(why))
-        return "thanks"
+        commands.resubscribe(message, now=now)
+        return "done" if has_said_no(message, now=now) else "back"
+    if asked == "why":
+        return _take_why(request, message, now=now)
     is_one_click = _field(request, "List-Unsubscribe") == "One-Click"
     method = Unsubscribe.Method.ONE_CLICK if is_one_click else Unsubscribe.Method.PAGE
     commands.unsubscribe(message, method=method, now=now)
     return "done"
+
+
+def _take_why(request: HttpRequest, message: Message, *, now: datetime) -> str:
+    if not has_said_no(message, now=now):
+        return "ask"
+    why = _field(request, "why")
+    if why in Unsubscribe.Why.values:
+        commands.tell_why(message, why=Unsubscribe.Why(why))
+    return "thanks"
 
 
 def _field(request: HttpRequest, name: str) -> str:

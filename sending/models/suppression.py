@@ -76,6 +76,13 @@ class Suppression(Order):
     Each reason is an order of its own, so that lifting a bounce leaves the recipient's no alone.
     """
 
+    is_repeated = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="Given again from elsewhere: what gave it first cannot lift it alone.",
+    )
+
     class Meta:
         """One order for each reason; indexes for the look-up, the lists and the chart."""
 

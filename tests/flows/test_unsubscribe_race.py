@@ -12,17 +12,18 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.test import Client
+from django.utils import timezone
 
 from apikeys.models import ApiKey
 from sending.commands import accept_batch, accept_message
 from sending.delivery import deliver_due
 from sending.errors import SuppressedRecipient
-from sending.models import Event, Message, Route, Status
-from tests.factories.sending import SendingProfileFactory
+from sending.models import Event, Message, Route, Status, Suppression
+from tests.factories.sending import MessageFactory, SendingProfileFactory
 from tests.sink import Sink
-from unsubscribe import tokens
+from unsubscribe import commands, tokens
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -100,3 +101,34 @@ def test_no_copy_leaves_after_an_unsubscribe_while_eight_workers_send_a_batch(
     assert sorted(sink.recipients) == sorted(sent.values_list("recipient", flat=True))
     stopped_in_a_lane = Event.objects.filter(status_before="sending", status_after="suppressed")
     assert stopped_in_a_lane.exists()
+
+
+def test_a_no_said_while_another_is_taken_back_stands() -> None:
+    first, second = (
+        MessageFactory.create(recipient="ann@recipient.example", status=Status.SENT) for _ in "ab"
+    )
+    say_no(tokens.make(first.id))
+    has_lifted, may_commit = threading.Event(), threading.Event()
+
+    def take_back_slowly() -> None:
+        with transaction.atomic():
+            assert commands.resubscribe(first, now=timezone.now())
+            has_lifted.set()
+            may_commit.wait(20)
+
+    with ThreadPoolExecutor(2) as threads:
+        slow = threads.submit(in_thread(take_back_slowly))
+        assert has_lifted.wait(20)
+        again = threads.submit(in_thread(say_no), tokens.make(second.id))
+        while not is_waited_for() and not again.done():
+            pass
+        may_commit.set()
+        slow.result()
+        again.result()
+    assert Suppression.objects.get().source_message == second
+
+
+def is_waited_for() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])

@@ -71,6 +71,16 @@ def test_a_body_that_cannot_be_read_is_a_no_all_the_same(link: str) -> None:
     assert Suppression.objects.get().address == ANN
 
 
+def test_one_click_in_another_charset_is_a_no_all_the_same(link: str) -> None:
+    answer = Client(enforce_csrf_checks=True).post(
+        link,
+        b"List-Unsubscribe=One-Click",
+        content_type="application/x-www-form-urlencoded; charset=gb2312",
+    )
+    assert answer.status_code == 200
+    assert Suppression.objects.get().address == ANN
+
+
 def test_a_no_can_be_taken_back_on_the_page_and_said_again(link: str) -> None:
     client = Client(enforce_csrf_checks=True)
     assert "Get the mail again" in client.post(link).text
@@ -90,6 +100,42 @@ def test_an_old_link_cannot_take_back_a_no_of_another_mail(link: str) -> None:
     assert "You are unsubscribed" in page
     assert "Get the mail again" not in page
     assert Suppression.objects.get().source_message == other
+
+
+def test_a_no_said_by_two_mails_is_not_taken_back_by_one(link: str) -> None:
+    other = MessageFactory.create(recipient=ANN, status=Status.SENT)
+    Client().post(link)
+    assert "Get the mail again" not in Client().post(f"/u/{tokens.make(other.id)}").text
+    for path in (link, f"/u/{tokens.make(other.id)}"):
+        assert "You are unsubscribed" in Client().post(path, {"act": "resubscribe"}).text
+    assert Suppression.objects.get().source_message_id is not None
+
+
+def test_a_no_that_the_operator_has_noted_too_is_not_taken_back_by_the_link(link: str) -> None:
+    Client().post(link)
+    suppress(ANN, reason=Suppression.Reason.UNSUBSCRIBED, now=timezone.now(), by="An operator")
+    assert "You are unsubscribed" in Client().post(link, {"act": "resubscribe"}).text
+    assert Suppression.objects.exists()
+
+
+def test_what_was_taken_back_already_is_told_so(link: str) -> None:
+    Client().post(link)
+    for _ in range(2):
+        assert "You get the mail again" in Client().post(link, {"act": "resubscribe"}).text
+
+
+def test_to_and_fro_ends_with_the_no(link: str) -> None:
+    for _ in range(20):
+        Client().post(link)
+        Client().post(link, {"act": "resubscribe"})
+    assert Suppression.objects.get().reason == Suppression.Reason.UNSUBSCRIBED
+    assert Event.objects.count() < 20
+    assert "Get the mail again" not in Client().get(link).text
+
+
+def test_a_reason_without_a_no_is_asked_first(link: str) -> None:
+    assert "Stop mail to" in Client().post(link, {"act": "why", "why": "too-many"}).text
+    assert not Suppression.objects.exists()
 
 
 def test_a_no_cannot_be_taken_back_after_a_day(link: str, message: Message) -> None:
@@ -119,6 +165,7 @@ def test_a_bounced_address_can_still_say_no(link: str) -> None:
     assert "Stop mail" in Client().get(link).text
     Client().post(link)
     assert Suppression.objects.filter(reason=Suppression.Reason.UNSUBSCRIBED).exists()
+    assert "You are unsubscribed" in Client().get(link).text
 
 
 @pytest.mark.parametrize(
