@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,6 +30,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 # What the recipient said is taken back only with a reason.
 ASKED_FOR = frozenset({Suppression.Reason.UNSUBSCRIBED, Suppression.Reason.COMPLAINT})
 COLUMNS = ("address", "reason", "note", "expires_at")
+_UNWRITABLE = re.compile("[\x00-\x08\x0e-\x1f\ud800-\udfff]")
 
 
 @dataclass(slots=True)
@@ -47,7 +49,7 @@ class ImportReport:
             self.errors.append((line, address[:320], why))
 
 
-def read_order(given: Mapping[str, Any], *, by: str) -> NewOrder:
+def read_order(given: Mapping[str, Any], *, by: str, now: datetime) -> NewOrder:
     """Return the order in `given`: address, and if wanted reason, note, expires_at.
 
     Raises InvalidSuppression, which says what is wrong.
@@ -59,16 +61,22 @@ def read_order(given: Mapping[str, Any], *, by: str) -> NewOrder:
         rule = read_rule(address)
     except InvalidAddress as error:
         raise InvalidSuppression(str(error)) from None
-    note = given.get("note") or ""
-    if not isinstance(note, str) or len(note) > suppressions.MAX_NOTE:
-        raise InvalidSuppression(f"note must be a text of at most {suppressions.MAX_NOTE}.")
     return NewOrder(
         address=rule,
         reason=_reason(given.get("reason") or Suppression.Reason.MANUAL),
-        note=note,
+        note=_note(given.get("note") or ""),
         by=by,
-        expires_at=_moment(given.get("expires_at")),
+        expires_at=_end(given.get("expires_at"), now=now),
     )
+
+
+def _note(text: Any) -> str:
+    if not isinstance(text, str) or len(text) > suppressions.MAX_NOTE or _UNWRITABLE.search(text):
+        raise InvalidSuppression(
+            f"note must be a text of at most {suppressions.MAX_NOTE} characters, none of them a "
+            "control character."
+        )
+    return text
 
 
 def _reason(word: Any) -> Suppression.Reason:
@@ -78,7 +86,7 @@ def _reason(word: Any) -> Suppression.Reason:
     return Suppression.Reason(word)
 
 
-def _moment(text: Any) -> datetime | None:
+def _end(text: Any, *, now: datetime) -> datetime | None:
     if text in (None, ""):
         return None
     try:
@@ -89,6 +97,8 @@ def _moment(text: Any) -> datetime | None:
         raise InvalidSuppression(
             "expires_at must be a time with its zone, such as 2027-01-31T00:00:00Z."
         )
+    if moment <= now:
+        raise InvalidSuppression(f"expires_at {text} is past: nothing would be stopped.")
     return moment
 
 
@@ -99,7 +109,7 @@ def add_suppressions(given: Sequence[Any], *, by: str, now: datetime) -> int:
     orders = []
     for number, one in enumerate(given, start=1):
         try:
-            orders.append(read_order(one if isinstance(one, Mapping) else {}, by=by))
+            orders.append(read_order(one if isinstance(one, Mapping) else {}, by=by, now=now))
         except InvalidSuppression as error:
             if len(given) == 1:
                 raise
@@ -113,7 +123,7 @@ def remove_suppression(address: str, *, reason: str, note: str, by: str, now: da
     Raises NotSuppressed when there is none, and InvalidSuppression when what the recipient said
     would be lifted without a note that says why.
     """
-    found = orders_about(address)
+    found, note = orders_about(address), _note(note)
     if reason:
         found = found.filter(reason=_reason(reason))
     if not note and found.filter(reason__in=ASKED_FOR).exists():
@@ -187,7 +197,7 @@ def import_suppressions(
     without such a line has one address in each. What was read before a failure stays.
     """
     report = ImportReport()
-    rows = _rows(lines, report, by=by)
+    rows = _rows(lines, report, by=by, now=now)
     while chunk := list(islice(rows, MAX_AT_ONCE)):
         new = _count_new(chunk) if is_dry_run else suppressions.suppress_many(chunk, now=now)
         report.new += new
@@ -201,7 +211,9 @@ def _count_new(orders: Sequence[NewOrder]) -> int:
     return len(given.difference(rows.values_list("address", "reason")))
 
 
-def _rows(lines: Iterable[str], report: ImportReport, *, by: str) -> Iterator[NewOrder]:
+def _rows(
+    lines: Iterable[str], report: ImportReport, *, by: str, now: datetime
+) -> Iterator[NewOrder]:
     reader = csv.reader(line.replace("\0", "") for line in lines)
     columns: list[str] | None = None
     for cells in reader:
@@ -214,7 +226,7 @@ def _rows(lines: Iterable[str], report: ImportReport, *, by: str) -> Iterator[Ne
         if not any(row.values()):
             continue
         try:
-            yield read_order({name: row.get(name, "") for name in COLUMNS}, by=by)
+            yield read_order({name: row.get(name, "") for name in COLUMNS}, by=by, now=now)
         except InvalidSuppression as error:
             report.refuse(reader.line_num, row.get("address", ""), str(error))
 

@@ -147,12 +147,20 @@ def test_what_cannot_be_checked_is_explained(caller: Caller, body: Any) -> None:
         ({"address": ANN, "expires_at": "tomorrow"}, "with its zone"),
         ({"address": ANN, "expires_at": "2027-01-01T00:00:00"}, "with its zone"),
         ({"address": ANN, "expires_at": "2027-13-01T00:00:00Z"}, "with its zone"),
+        ({"address": ANN, "expires_at": "2020-01-01T00:00:00Z"}, "is past"),
         ({"address": ANN, "note": 7}, "note must be"),
+        ({"address": ANN, "note": "a\bb"}, "control character"),
         ({"address": "ann"}, "no @"),
     ],
 )
 def test_what_cannot_be_added_is_explained(caller: Caller, given: Any, why: str) -> None:
     assert why in caller.ask("POST", body=given, status=422)
+
+
+def test_a_note_that_cannot_be_written_lifts_nothing(caller: Caller) -> None:
+    caller.ask("POST", body={"address": ANN}, status=201)
+    assert "control character" in caller.ask("DELETE", f"/{ANN}?note=%00", status=422)
+    assert Suppression.objects.exists()
 
 
 def test_each_call_needs_its_scope() -> None:
