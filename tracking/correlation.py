@@ -1,7 +1,8 @@
 """Find the message that a mailed report is about, and how much is proven.
 
 Proven is what only somebody who got the message can know: our signed return-path, or its Message-ID
-or envelope id together with the recipient's address (docs/decisions/0011).
+or envelope id, both with a secret part, together with the recipient's address
+(docs/decisions/0011).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _KINDS = {
     ReadingKind.UNKNOWN: "unknown",
 }
 NOT_UNDERSTOOD = "A mail came to the return-path that is no report; nothing follows from it."
-_UUID = re.compile(r"<?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:@|>|$)", re.IGNORECASE)
+_UUID = re.compile(r"<?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:[.@>]|$)", re.IGNORECASE)
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 
 
@@ -80,15 +81,13 @@ def _message_signed(addresses: Iterable[str]) -> Message | None:
 
 def _message_named(reading: Reading) -> Message | None:
     """Return the message by its envelope id, else by the Message-ID of what was returned."""
-    match = _UUID.fullmatch(reading.envelope_id.strip())
-    named = [match[1]] if match else []
-    named += [match[1] for one in reading.about.message_ids if (match := _UUID.match(one))]
+    # Both in whole: the id alone, which begins them, stands in every tracked link.
+    envelope_id = reading.envelope_id.strip().casefold()
+    candidates = [envelope_id, *reading.about.message_ids]
+    named = [match[1] for one in candidates if (match := _UUID.match(one))]
     found = Message.objects.in_bulk([UUID(one) for one in dict.fromkeys(named)])
-    for text in named:
-        message = found.get(UUID(text))
-        if message is not None and (
-            text == reading.envelope_id.strip() or message.message_id in reading.about.message_ids
-        ):
+    for message in found.values():
+        if message.message_id in candidates or message.message_id.startswith(f"<{envelope_id}@"):
             return message
     return None
 

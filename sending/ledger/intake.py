@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -66,7 +67,7 @@ class Intake:
                 has_unsubscribe_link=self.has_unsubscribe_link,
                 track_opens=self.track_opens,
                 track_clicks=self.track_clicks,
-                message_id=f"<{identity}@{self.message_id_domain}>",
+                message_id=f"<{identity}.{secrets.token_hex(6)}@{self.message_id_domain}>",
                 priority=self.priority,
                 status=Status.QUEUED,
                 accepted_at=now,
@@ -145,7 +146,9 @@ def _array(words: Collection[str]) -> str:
 
 # Screened one by one with LATERAL and LIMIT: the planner, which cannot know how many rows JSON
 # holds, would otherwise read all standing orders instead of their index. It is what
-# `sending.screening` decides; the few broad rules are compared one by one.
+# `sending.screening` decides; the few broad rules are compared one by one. The id of a message
+# stands in its links, so its Message-ID has a secret part too: who has not seen the mail cannot
+# write a bounce of it.
 STATEMENT = r"""
 WITH given AS MATERIALIZED (
     SELECT shared.*, one.*, statement_timestamp() AS now
@@ -191,8 +194,9 @@ WITH given AS MATERIALIZED (
     )
     SELECT id, api_key_id, template_version_id, stream, recipient, recipient_domain,
         sender_address, sender_name, reply_to, subject, attribs, has_unsubscribe_link,
-        track_opens, track_clicks, '<' || id || '@' || message_id_domain || '>', priority, 'queued',
-        '', now, now, now, now + %s, 0
+        track_opens, track_clicks,
+        '<' || id || '.' || right(gen_random_uuid()::text, 12) || '@' || message_id_domain || '>',
+        priority, 'queued', '', now, now, now, now + %s, 0
     FROM given
     WHERE NOT EXISTS (SELECT FROM blocked WHERE blocked.id = given.id)
     ON CONFLICT (id) DO NOTHING

@@ -99,6 +99,7 @@ class Message(models.Model):
     has_unsubscribe_link = models.BooleanField(default=False)
     track_opens = models.BooleanField(default=False, db_default=False)
     track_clicks = models.BooleanField(default=False, db_default=False)
+    # Begins with the id, and has a secret part besides: `sending.ledger.intake` makes it.
     message_id = models.CharField("Message-ID", max_length=320)
 
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)

@@ -122,7 +122,7 @@ class MessageFactory(DjangoModelFactory):
     sender_address = factory.LazyAttribute(lambda message: message.profile.sender_address)
     sender_name = factory.LazyAttribute(lambda message: message.profile.sender_name)
     attribs = factory.LazyFunction(lambda: {"name": "Ann"})
-    message_id = factory.LazyAttribute(lambda message: f"<{message.id}@sender.example>")
+    message_id = factory.LazyAttribute(lambda message: f"<{message.id}.5ec3e7@sender.example>")
     status = Status.QUEUED
     accepted_at = factory.LazyFunction(timezone.now)
     status_at = factory.SelfAttribute("accepted_at")

@@ -92,8 +92,13 @@ def dsn(
         action=action,
         number=number,
         message_id=f"Message-ID: {message.message_id}\n" if has_message_id else "",
-        envelope_id=f"Original-Envelope-Id: {message.id}\n" if has_envelope_id else "",
+        envelope_id=f"Original-Envelope-Id: {envelope_id_of(message)}\n" if has_envelope_id else "",
     ).encode()
+
+
+def envelope_id_of(message: Message) -> str:
+    """Return what we gave as ENVID: the Message-ID without its domain."""
+    return message.message_id.strip("<>").partition("@")[0]
 
 
 def arf(message: Message, *, path: str = "", recipient: str = "", number: int = 1) -> bytes:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from sending.models import Event, Message, ReportedBounce, SenderBlock, Status, Suppression
 from tests.tracking.conftest import path_of
-from tests.tracking.mails import arf, dsn, vacation
+from tests.tracking.mails import arf, dsn, envelope_id_of, vacation
 from tracking.correlation import take_report
 
 pytestmark = pytest.mark.django_db
@@ -79,6 +79,17 @@ def test_an_address_alone_does_nothing(sent) -> None:
     take(dsn(message, has_message_id=False))
     assert status_of(message) == Status.SENT
     assert not Event.objects.exists()
+    assert not suppressed()
+
+
+def test_the_id_that_stands_in_every_link_proves_nothing(sent) -> None:
+    message = sent()
+    secret = f".{envelope_id_of(message).partition('.')[2]}".encode()
+    for fields in ({}, {"has_message_id": False, "has_envelope_id": True}):
+        content = dsn(message, **fields)
+        assert content.count(secret) == 1
+        take(content.replace(secret, b""))
+    assert status_of(message) == Status.SENT
     assert not suppressed()
 
 

@@ -28,8 +28,12 @@ def mail_command(outgoing: Outgoing, *, content: bytes, extensions: Mapping[str,
         *_encoding(outgoing, content=content, extensions=extensions),
     ]
     if "DSN" in extensions:
-        parameters += ["RET=HDRS", f"ENVID={outgoing.id}"]
+        parameters += ["RET=HDRS", f"ENVID={_local_part(outgoing.message_id)}"]
     return " ".join([f"MAIL FROM:<{path}>", *parameters, ""]).rstrip().encode() + b"\r\n"
+
+
+def _local_part(message_id: str) -> str:
+    return message_id.removeprefix("<").rpartition("@")[0]
 
 
 def rcpt_command(outgoing: Outgoing, *, extensions: Mapping[str, str]) -> bytes:

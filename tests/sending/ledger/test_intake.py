@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
@@ -47,7 +48,8 @@ def test_what_is_stored_is_what_was_given() -> None:
     assert ledger.take_in(given) == {}
     for message in given.messages(now=ledger.database_now()):
         row = Message.objects.get(pk=message.pk)
-        for field in set(ledger.MESSAGE_FIELDS):
+        assert re.fullmatch(rf"<{row.pk}\.[0-9a-f]{{12}}@sender\.example>", row.message_id)
+        for field in {*ledger.MESSAGE_FIELDS} - {"message_id"}:
             if not field.endswith("_at"):
                 assert getattr(row, field) == getattr(message, field), field
         assert row.accepted_at == row.status_at == row.next_attempt_at
