@@ -25,8 +25,11 @@ class ReportHandler(Protocol):
     def accepts(self, address: str) -> bool:
         """Tell whether the address is one of its own, without asking the database."""
 
-    def take(self, address: str, *, content: bytes, now: datetime) -> None:
-        """Do what the mail asks for; idempotent, for the same mail may come again."""
+    def take(self, address: str, *, content: bytes, now: datetime) -> str:
+        """Do what the mail asks for; return the kind of event that it told of, or nothing.
+
+        Idempotent, for the same mail may come again.
+        """
 
 
 def is_ours(address: str) -> bool:
@@ -34,15 +37,25 @@ def is_ours(address: str) -> bool:
     return _is_report_address(address) or any(one.accepts(address) for one in report_handlers())
 
 
-def take_mail(content: bytes, *, recipients: Sequence[str], now: datetime) -> None:
-    """Give a mail to all that it is for; the sender has to repeat it when this raises."""
-    for_us = [one for one in recipients if _is_report_address(one)]
-    if for_us:
-        correlation.take_report(content, recipients=for_us, now=now)
-    for address in recipients:
-        for handler in report_handlers():
-            if handler.accepts(address):
-                handler.take(address, content=content, now=now)
+def take_mail(content: bytes, *, recipients: Sequence[str], now: datetime) -> list[str]:
+    """Give a mail to all that it is for; return the kinds of event that it told of.
+
+    It is a report unless a handler claims every recipient. The sender has to repeat it when this
+    raises.
+    """
+    claims = [
+        (address, handler)
+        for address in recipients
+        for handler in report_handlers()
+        if handler.accepts(address)
+    ]
+    claimed = {address for address, _ in claims}
+    told = [handler.take(address, content=content, now=now) for address, handler in claims]
+    rest = [address for address in recipients if address not in claimed]
+    if rest or not claimed:
+        reports = correlation.take_report(content, recipients=rest, now=now)
+        told += [report.kind for report in reports]
+    return [kind for kind in told if kind]
 
 
 def _is_report_address(address: str) -> bool:

@@ -19,9 +19,10 @@ class UnsubscribeMail:
         is_ours = bool(ours) and domain.casefold() == ours.casefold()
         return is_ours and tokens.read_local_part(local_part) is not None
 
-    def take(self, address: str, *, content: bytes, now: datetime) -> None:
-        """Do it; idempotent."""
-        commands.unsubscribe_by_mail(address.rpartition("@")[0], now=now)
+    def take(self, address: str, *, content: bytes, now: datetime) -> str:
+        """Do it; return what was done. Idempotent."""
+        is_ours = commands.unsubscribe_by_mail(address.rpartition("@")[0], now=now)
+        return "unsubscribed" if is_ours else ""
 
 
 unsubscribe_mail = UnsubscribeMail()

@@ -131,8 +131,9 @@ class Handler:
     def accepts(self, address: str) -> bool:
         return address.startswith("u+")
 
-    def take(self, address: str, *, content: bytes, now: datetime) -> None:
+    def take(self, address: str, *, content: bytes, now: datetime) -> str:
         self.taken.append((address, content))
+        return "unsubscribed"
 
 
 handler = Handler()

@@ -21,7 +21,9 @@ def test_a_mail_to_the_token_unsubscribes_whoever_it_claims_to_be_from(settings:
     address = f"{tokens.make_both(message.id)[1]}@reports.example"
     assert unsubscribe_mail.accepts(address)
     mail = b"From: bob@recipient.example\r\n\r\n"
-    unsubscribe_mail.take(address, content=mail, now=timezone.now())
+    for _ in range(2):
+        told = unsubscribe_mail.take(address, content=mail, now=timezone.now())
+        assert told == "unsubscribed"
     assert Suppression.objects.get().address == "ann@recipient.example"
 
 

@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from tracking import correlation
+from tracking import addressees
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def take_raw_report(request: HttpRequest) -> HttpResponse:
     if len(content) > MAX_BYTES:
         return _refusal(413, f"The mail is longer than {MAX_BYTES} octets.")
     try:
-        reports = correlation.take_report(
+        told = addressees.take_mail(
             content, recipients=request.GET.getlist("recipient"), now=timezone.now()
         )
     except (DatabaseError, InterfaceError):
@@ -51,7 +51,7 @@ def take_raw_report(request: HttpRequest) -> HttpResponse:
         response = _refusal(503, "The report could not be written down; send it again.")
         response["Retry-After"] = str(RETRY_SECONDS)
         return response
-    return JsonResponse({"understood": [report.kind for report in reports]})
+    return JsonResponse({"understood": told})
 
 
 def _knows_secret(request: HttpRequest) -> bool:

@@ -6,10 +6,11 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from sending.models import Message, Status
+from sending.models import Message, Status, Suppression
 from tests.tracking.conftest import path_of
 from tests.tracking.mails import dsn
 from tracking.report_checks import check_report_intake
+from unsubscribe.tokens import make_both
 
 pytestmark = pytest.mark.django_db
 
@@ -46,6 +47,15 @@ def test_the_envelope_recipient_may_be_told_beside_it(sent) -> None:
     path = path_of(message).replace("+", "%2B")
     post(dsn(message, has_message_id=False), query=f"?recipient={path}")
     assert status_of(message) == Status.BOUNCED
+
+
+def test_a_mail_to_the_unsubscribe_address_is_a_no(sent, settings) -> None:
+    settings.UNSUBSCRIBE_MAILTO_DOMAIN = "reports.example"
+    message = sent()
+    local_part = make_both(message.id)[1].replace("+", "%2B")
+    answer = post(b"Subject: x\n\n", query=f"?recipient={local_part}@reports.example")
+    assert answer.json() == {"understood": ["unsubscribed"]}
+    assert Suppression.objects.get().address == message.recipient
 
 
 def test_what_is_about_no_message_of_ours_is_taken_too() -> None:
