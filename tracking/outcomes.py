@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from django.db import transaction
 from django.utils import timezone
 
 from sending import blocks, bounces, ledger, suppressions
-from sending.addresses import InvalidAddress, parse_address
 from sending.ledger import Fact
 from sending.models import Message, Status, Suppression
 from sending.replies import REJECTED, Kind, Verdict
+from sending.suppressions import NewOrder
 from tracking import visits
 from tracking.events import record_hits
 from tracking.hits import CLICKED, OPENED, Hit
@@ -43,18 +44,21 @@ def record_reports(reports: Sequence[Report]) -> None:
     changes neither a message nor an address.
     """
     known = [report for report in reports if report.message_id is not None]
+    hits = [_hit(report) for report in known if report.kind in _HITS]
     facts = [(_fact(report), report) for report in known if report.kind not in _HITS]
     by_name = {(fact.message_id, fact.kind, fact.key): report for fact, report in facts}
     with transaction.atomic():
-        record_hits([_hit(report) for report in known if report.kind in _HITS])
+        ledger.hold({fact.message_id for fact, _ in facts} | {hit.message_id for hit in hits})
+        record_hits(hits)
         new = ledger.report([fact for fact, _ in facts])
         visits.reconsider([fact.message_id for fact, _ in new if fact.kind == "delivered"])
         messages = Message.objects.only("id", "recipient", "sender_address", "recipient_domain")
         found = messages.in_bulk([fact.message_id for fact, _ in new])
-        for fact, _ in new:
-            report = by_name[fact.message_id, fact.kind, fact.key]
-            if report.is_proven:
-                _draw_consequences(report, found[fact.message_id])
+        told = [
+            (by_name[fact.message_id, fact.kind, fact.key], found[fact.message_id])
+            for fact, _ in new
+        ]
+        _draw_consequences([(report, message) for report, message in told if report.is_proven])
 
 
 def _hit(report: Report) -> Hit:
@@ -98,22 +102,30 @@ def _fact(report: Report) -> Fact:
     )
 
 
-def _draw_consequences(report: Report, message: Message) -> None:
-    reason = _SUPPRESSES.get(report.kind)
-    if reason is not None:
-        _suppress(message, reason=reason, note=report.words)
-    if report.kind in _REFUSED and report.bounce_class:
-        _weigh(report, message)
-
-
-def _weigh(report: Report, message: Message) -> None:
-    """Count a bounce against the address, or against our own name."""
+def _draw_consequences(told: Sequence[tuple[Report, Message]]) -> None:
+    """Suppress the addresses that are at their end, and count what may end an address or us."""
     now = timezone.now()
-    kind = Kind(report.bounce_class)
-    if kind is Kind.POLICY:
-        sender_domain = message.sender_address.rpartition("@")[2]
-        refusal = blocks.Refusal(sender_domain, message.recipient_domain, report.words)
-        blocks.note([refusal], now=now)
+    refusals, orders = [], []
+    for report, message in told:
+        if report.kind in _REFUSED and report.bounce_class:
+            kind = Kind(report.bounce_class)
+            if kind is Kind.POLICY:
+                refusals.append(_refusal(report, message))
+            if _is_dead(report, message, kind=kind, now=now):
+                orders.append(_order(report, message, reason=bounces.reason_for(kind)))
+        elif report.kind in _SUPPRESSES:
+            orders.append(_order(report, message, reason=_SUPPRESSES[report.kind]))
+    blocks.note(refusals, now=now)
+    suppressions.suppress_many(orders, now=now)
+
+
+def _refusal(report: Report, message: Message) -> blocks.Refusal:
+    sender_domain = message.sender_address.rpartition("@")[2]
+    return blocks.Refusal(sender_domain, message.recipient_domain, report.words)
+
+
+def _is_dead(report: Report, message: Message, *, kind: Kind, now: datetime) -> bool:
+    """Count a bounce against the address; tell whether it was one too many."""
     bounces.keep_reported(
         message.recipient,
         message_id=message.id,
@@ -123,19 +135,14 @@ def _weigh(report: Report, message: Message) -> None:
         now=now,
     )
     verdict = Verdict(kind, report.kind, report.suppress, "reported")
-    if bounces.is_dead(message.recipient, verdict=verdict, now=now):
-        _suppress(message, reason=bounces.reason_for(kind), note=report.words)
+    return bounces.is_dead(message.recipient, verdict=verdict, now=now)
 
 
-def _suppress(message: Message, *, reason: Suppression.Reason, note: str) -> None:
+def _order(report: Report, message: Message, *, reason: Suppression.Reason) -> NewOrder:
     # The address that we sent to: what a report names may be where that was forwarded to.
-    suppressions.suppress(
-        _key_of(message.recipient), reason=reason, now=timezone.now(), source=message, note=note
+    return NewOrder(
+        address=suppressions.key_of(message.recipient),
+        reason=reason,
+        note=report.words,
+        source=message,
     )
-
-
-def _key_of(recipient: str) -> str:
-    try:
-        return parse_address(recipient).suppression_key
-    except InvalidAddress:  # accepted under older rules
-        return recipient.casefold()

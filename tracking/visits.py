@@ -61,12 +61,7 @@ def relabel(message_ids: Collection[UUID]) -> int:
     """Label all hits on these messages by the rules of today; return how many labels changed."""
     with transaction.atomic():
         # Who stores a hit holds its message, and so do we: nobody writes beside us.
-        list(
-            Message.objects.select_for_update(no_key=True)
-            .filter(id__in=message_ids)
-            .order_by("id")
-            .values_list("id")
-        )
+        ledger.hold(message_ids)
         changed = _judge(Visit.objects.filter(message_id__in=message_ids))
         _write(changed)
         _keep_firsts(message_ids)

@@ -24,6 +24,7 @@ MAX_UNDOS = 5
 def unsubscribe(message: Message, *, method: Unsubscribe.Method, now: datetime) -> bool:
     """Send this recipient nothing more; return whether that is new. Idempotent, all or nothing."""
     with transaction.atomic():
+        ledger.hold([message.id])
         said, is_new = Unsubscribe.objects.get_or_create(
             message=message, defaults={"method": method, "created_at": now}
         )
@@ -67,6 +68,7 @@ def resubscribe(message: Message, *, now: datetime) -> bool:
     if _undid_often(message):
         return False
     with transaction.atomic():
+        ledger.hold([message.id])
         if not lift_many(_own_order(message, now=now), now=now, by=RECIPIENT, note=TAKEN_BACK):
             return False
         Unsubscribe.objects.filter(message=message).update(resubscribed_at=now)

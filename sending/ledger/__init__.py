@@ -38,7 +38,7 @@ from sending.ledger.queue import (
     new_claim,
     record,
 )
-from sending.ledger.reports import keep_first_hits, report
+from sending.ledger.reports import hold, keep_first_hits, report
 from sending.ledger.rows import EVENT_FIELDS, MESSAGE_FIELDS, database_now
 from sending.ledger.withdrawal import withdraw, withdraw_held
 
@@ -65,6 +65,7 @@ __all__ = [
     "has_suspects",
     "hasten",
     "hasten_limited",
+    "hold",
     "keep_first_hits",
     "mark_delivered",
     "new_claim",

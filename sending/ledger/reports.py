@@ -15,6 +15,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from sending.ledger.facts import MAY_BECOME_SENT, Fact, FirstHits
@@ -56,16 +57,20 @@ def report(facts: Sequence[Fact]) -> list[tuple[Fact, int]]:
     return [(fact, its[-1].pk) for fact, its in told]
 
 
+def hold(message_ids: Collection[UUID]) -> None:
+    """Keep others from telling of these messages until the end of the transaction.
+
+    Whoever is going to write about several messages, or about a message and the orders for its
+    recipient, holds all of them first, so that no two wait for each other.
+    """
+    list(_held(message_ids).values_list("id"))
+
+
 def keep_first_hits(firsts: Mapping[UUID, FirstHits]) -> None:
     """Keep on each message when it was opened and clicked first; write only what changes."""
     names = FirstHits.__slots__
     with transaction.atomic():
-        found = (
-            Message.objects.select_for_update(no_key=True)
-            .filter(id__in=firsts)
-            .only(*names)
-            .order_by("id")
-        )
+        found = _held(firsts.keys()).only(*names)
         changed = [
             message.id
             for message in found
@@ -94,14 +99,14 @@ def _write_firsts(firsts: Mapping[UUID, FirstHits]) -> None:
         cursor.executemany(f"UPDATE {table} SET {changes} WHERE id = %s", rows)  # noqa: S608 - names of our own
 
 
+def _held(message_ids: Collection[UUID]) -> QuerySet[Message]:
+    held = Message.objects.select_for_update(no_key=True)
+    return held.filter(id__in=message_ids).order_by("id")
+
+
 def _lock(message_ids: Collection[UUID]) -> dict[UUID, _Standing]:
-    """Hold the messages until the end of the transaction, so that two reports take turns."""
-    rows = (
-        Message.objects.select_for_update(no_key=True)
-        .filter(id__in=message_ids)
-        .order_by("id")
-        .values_list("id", "status", "handed_off_at", "attempt_count")
-    )
+    """Hold the messages, and return where they stand."""
+    rows = _held(message_ids).values_list("id", "status", "handed_off_at", "attempt_count")
     standing = {
         one: _Standing(
             status=status,

@@ -17,6 +17,7 @@ ONLY_ON_POSTGRES = [
     "tests/flows/test_lost_answers.py",
     "tests/flows/test_pacing.py",
     "tests/flows/test_production.py",
+    "tests/flows/test_reports_race.py",
     "tests/flows/test_suppressions_api.py",
     "tests/flows/test_unsubscribe_race.py",
     "tests/guard/test_watch.py",
