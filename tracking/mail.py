@@ -14,12 +14,22 @@ from collections.abc import Iterator
 from email.errors import MessageError
 from email.header import decode_header
 from email.message import Message
+from itertools import islice
 
-# What is behind this is a returned message at most; the report proper comes before it.
-MAX_BYTES = 1024 * 1024
+# What is behind this is a returned message at most; the report proper comes before it. The parser's
+# time grows with lines times open multiparts, and with the square of a parameter list.
+MAX_BYTES = 256 * 1024
+MAX_LINES = 10_000
+MAX_MULTIPARTS = 20
+MAX_PARAMETERS = 5000
 MAX_PARTS = 200
 MAX_VALUE = 4000  # characters; longer header fields are cut off
 
+_BOUNDS = (
+    (re.compile(rb"\r\n?|\n"), MAX_LINES),
+    (re.compile(rb"multipart/", re.IGNORECASE), MAX_MULTIPARTS),
+    (re.compile(rb";"), MAX_PARAMETERS),
+)
 _BLANKS = re.compile(r"\s+")
 _ADDRESS = re.compile(r"[^\s<>()\[\]\\,;:\"@'|]{1,64}@[^\s<>()\[\]\\,;:\"@'|]{1,253}")
 _TAG = re.compile(r"<(/?[a-z][a-z0-9]*|!)?[^<>]{0,1000}>", re.IGNORECASE)
@@ -30,11 +40,20 @@ BROKEN = (ValueError, LookupError, TypeError, AttributeError, AssertionError, Me
 
 
 def read(content: bytes) -> Message:
-    """Return the parsed mail; an empty one when the nesting is too deep to follow."""
+    """Return the parsed mail, as far as it is bounded; an empty one when it nests too deeply."""
+    content = content[:MAX_BYTES]
+    for mark, most in _BOUNDS:
+        content = _before(content, mark, most=most)
     try:
-        return email.message_from_bytes(content[:MAX_BYTES], policy=email.policy.compat32)
+        return email.message_from_bytes(content, policy=email.policy.compat32)
     except (RecursionError, *BROKEN):
         return Message()
+
+
+def _before(content: bytes, mark: re.Pattern[bytes], *, most: int) -> bytes:
+    """Return what comes before the first mark that is one too many."""
+    excess = next(islice(mark.finditer(content), most, None), None)
+    return content[: excess.start()] if excess else content
 
 
 def header(message: Message, name: str) -> str:

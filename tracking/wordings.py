@@ -53,6 +53,7 @@ _TELLING = re.compile(
 )
 _NEAR_LINES = 8
 MAX_TEXT = 50_000
+MAX_NAMED = 100
 MAX_LINES = 2000  # flufl.bounce compares each line with each of its patterns
 
 
@@ -98,7 +99,7 @@ def _failed(message: Message, text: str) -> tuple[list[str], list[str]]:
     """Return the addresses that failed for now, and those that failed for good."""
     named = mail.addresses(mail.header(message, "X-Failed-Recipients"))
     if named:
-        return [], named
+        return [], named[:MAX_NAMED]
     try:
         is_long = sum(map(_lines, mail.parts(message))) > MAX_LINES
         temporary, permanent = (frozenset(), frozenset()) if is_long else all_failures(message)

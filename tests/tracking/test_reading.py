@@ -73,6 +73,22 @@ HOSTILE = {
         b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(3000)
     ),
     "deep messages": b"Content-Type: message/rfc822\n\n" * 5000,
+    "open multiparts over many lines": FAILURE
+    + b"".join(
+        b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(900)
+    )
+    + b"\n"
+    + b"a\n" * 300_000,
+    "a field of many lines": FAILURE
+    + b"Content-Type: multipart/report; boundary=x\n\n--x\n"
+    + b"Content-Type: message/feedback-report\n\nFeedback-Type: abuse\n"
+    + b" a\n" * 300_000,
+    "a list of parameters": FAILURE + b"Content-Type: multipart/mixed" + b';"' * 400_000 + b"\n\n",
+    "six hundred addresses that failed": FAILURE
+    + b"X-Failed-Recipients: "
+    + b", ".join(b"a%d@b.example" % n for n in range(600))
+    + b"\n\n"
+    + b"x 550\n" * 10_000,
     "half addresses": FAILURE + b"\n" + b"a@" * 200_000,
     "one long word": FAILURE + b"\n<" + b"a" * 400_000,
     "open tags": FAILURE + b"Content-Type: text/html\n\n" + b"<style " * 50_000,
@@ -89,3 +105,15 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_mail_is_read_to_its_end(name: str) -> None:
     assert read_report(HOSTILE[name]).findings
+
+
+@pytest.mark.parametrize("returned", [b"a\n" * 400_000, b"a;" * 400_000, b"x" * 900_000])
+def test_a_report_is_understood_however_long_the_returned_mail_is(returned: bytes) -> None:
+    report = (
+        b"Content-Type: multipart/report; boundary=x\n\n--x\n"
+        b"Content-Type: message/delivery-status\n\n"
+        b"Final-Recipient: rfc822;a@b.example\nAction: failed\nStatus: 5.1.1\n\n"
+        b"--x\nContent-Type: message/rfc822\n\nSubject: Hello\n\n"
+    )
+    (finding,) = read_report(FAILURE + report + returned + b"\n--x--\n").findings
+    assert (finding.kind, finding.recipient) == (ReadingKind.BOUNCE, "a@b.example")
