@@ -267,6 +267,8 @@ FAILED_AUTH_PER_MINUTE = env.int("FAILED_AUTH_PER_MINUTE", default=30)
 # How long a caller may take to send one request; a thread waits for it meanwhile.
 REQUEST_READ_SECONDS = env.float("REQUEST_READ_SECONDS", default=10.0)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024  # a ceiling; every API view has its own limit
+# Where a view reads more than that: whole mails.
+LARGE_BODIES = {"/hooks/reports": 32 * 1024 * 1024}
 REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "billionmail.api.exception_handler",
     "DEFAULT_PARSER_CLASSES": ["billionmail.api.StrictJSONParser"],

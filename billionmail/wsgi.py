@@ -32,7 +32,9 @@ def with_chunked_bodies(inner: WSGIApplication) -> WSGIApplication:
         chunked = environ.get("HTTP_TRANSFER_ENCODING", "").strip().lower() == "chunked"
         if not chunked or not environ.get("wsgi.input_terminated"):
             return inner(environ, start_response)
-        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0
+        limit = settings.LARGE_BODIES.get(
+            environ.get("PATH_INFO", ""), settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0
+        )
         try:
             body = environ["wsgi.input"].read(limit + 1)
         except OSError:

@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from django.db import (
@@ -29,6 +30,7 @@ from tracking.events import record_hits
 from tracking.hits import Hit, Record
 from tracking.links import links_of
 from tracking.models import Segment, TrackedLink
+from tracking.networks import truncated
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,7 @@ COMPLAIN_SECONDS = 60
 CHUNK_BYTES = 256 * 1024  # some thousand hits to a transaction
 LOCK = ".lock"
 REJECTED = "rejected"
+MAX_REJECTED_BYTES = 10 * 1024 * 1024
 
 
 def drain(home: Path) -> int:
@@ -130,9 +133,14 @@ class _Drain:
                     raise
                 except Exception:
                     log.exception("A hit is put aside in %s: %s", self._home / REJECTED, hit.key)
-                    with (self._home / REJECTED).open("a") as file:
-                        file.write(f"{hit!r}\n")
+                    self._put_aside(hit)
             _move(name, end=end)
+
+    def _put_aside(self, hit: Hit) -> None:
+        """Keep it for whoever mends what was wrong, as little of it as the log of hits would."""
+        with (self._home / REJECTED).open("a") as file:
+            if file.tell() < MAX_REJECTED_BYTES:
+                file.write(f"{replace(hit, ip=truncated(hit.ip))!r}\n")
 
 
 def _write(name: str, hits: Sequence[Hit], *, end: int) -> None:

@@ -7,6 +7,7 @@ program that people use, at a time and from a place where people are, counts as 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -179,13 +180,18 @@ def in_bursts(clicks: Sequence[Click], *, link_count: int | None) -> set[int]:
 
 def _windows(clicks: Sequence[Click], *, span: timedelta, links: int) -> set[int]:
     found: set[int] = set()
-    first = 0
+    within: Counter[int | None] = Counter()
+    first = marked = 0
     for last, click in enumerate(clicks):
+        within[click.link_id] += 1
         while click.at - clicks[first].at > span:
+            within[clicks[first].link_id] -= 1
+            if not within[clicks[first].link_id]:
+                del within[clicks[first].link_id]
             first += 1
-        window = clicks[first : last + 1]
-        if len({one.link_id for one in window if one.link_id is not None}) >= links:
-            found.update(range(first, last + 1))
+        if len(within.keys() - {None}) >= links:
+            found.update(range(max(first, marked), last + 1))
+            marked = last + 1
     return found
 
 

@@ -147,3 +147,10 @@ def test_a_chunked_body_without_end_is_refused_with_413_in_the_envelope(web: Web
     assert answer.status_code == 413
     assert list(answer.json()) == ["success", "code", "msg", "data"]
     assert str(limit) in answer.json()["msg"]
+
+
+def test_a_chunked_mail_may_be_as_long_as_the_view_takes(web: Web) -> None:
+    mail = b"x" * (settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+    answer = requests.post(f"{web.url}/hooks/reports", data=iter([mail]), timeout=10)
+    assert answer.status_code == 404  # nobody takes reports here, says the view
+    assert "REPORT_INTAKE" in answer.text

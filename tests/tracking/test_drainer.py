@@ -19,6 +19,7 @@ from tracking import drainer, spool
 from tracking.drainer import drain
 from tracking.hits import CLICKED, OPENED, Hit, Record
 from tracking.models import Segment, TrackedLink
+from tracking.networks import truncated
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -134,7 +135,10 @@ def test_a_hit_that_nothing_can_be_made_of_holds_up_no_other(
     drain(home)
     drain(home)
     assert told == [ids[0], ids[2]]
-    assert str(ids[1]) in (home / "rejected").read_text()
+    put_aside = (home / "rejected").read_text()
+    assert str(ids[1]) in put_aside
+    assert truncated(record_of().ip) in put_aside
+    assert record_of().ip not in put_aside
 
 
 def test_many_hits_are_stored_in_parts(

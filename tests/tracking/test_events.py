@@ -56,6 +56,19 @@ def click(message: Message, link: TrackedLink, second: float, **fields: Any) -> 
     return HitFactory.build(message=message, link=link, kind="clicked", at=at(second), **fields)
 
 
+def test_a_link_that_is_followed_for_ever_fills_no_disk(
+    message: Message, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("tracking.events.MAX_HITS", 10)
+    other = MessageFactory.create(status=Status.DELIVERED, handed_off_at=NOON)
+    for _ in range(3):
+        record_hits([HitFactory.build(message=message, at=at(60)) for _ in range(7)])
+    record_hits([HitFactory.build(message=other, at=at(60))])
+    assert Visit.objects.filter(message=message).count() == 10
+    assert Visit.objects.filter(message=other).count() == 1
+    assert str(message.id) in caplog.text
+
+
 def test_an_open_is_a_fact_with_what_is_known_of_it(message: Message) -> None:
     record_hits([HitFactory.build(message=message, at=at(60))])
     event = Event.objects.get(message=message)

@@ -70,6 +70,12 @@ def test_three_links_within_two_seconds_are_a_burst_with_all_that_is_in_it() -> 
     assert in_bursts(told, link_count=None) == {0, 1, 2, 3}
 
 
+def test_bursts_in_a_long_row_of_clicks_are_each_found() -> None:
+    told = clicks(*[(10.0 * number, 1) for number in range(50)])
+    told[20:20] = clicks((195, 1), (195.5, 2), (196, 3), (197.9, 2), (198.1, 2))
+    assert in_bursts(told, link_count=None) == {20, 21, 22}
+
+
 def test_three_links_in_more_than_two_seconds_are_a_person() -> None:
     assert in_bursts(clicks((0, 1), (1, 2), (2.1, 3)), link_count=None) == set()
 

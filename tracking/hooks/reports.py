@@ -17,7 +17,6 @@ from tracking import addressees
 
 log = logging.getLogger(__name__)
 
-MAX_BYTES = 32 * 1024 * 1024
 RETRY_SECONDS = 30
 _TYPES = ("message/rfc822", "message/global", "application/octet-stream")
 
@@ -39,9 +38,10 @@ def take_raw_report(request: HttpRequest) -> HttpResponse:
         return response
     if request.content_type not in _TYPES:
         return _refusal(415, "Send the raw mail with the Content-Type message/rfc822.")
-    content = request.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        return _refusal(413, f"The mail is longer than {MAX_BYTES} octets.")
+    max_bytes = settings.LARGE_BODIES[request.path]
+    content = request.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        return _refusal(413, f"The mail is longer than {max_bytes} octets.")
     try:
         told = addressees.take_mail(
             content, recipients=request.GET.getlist("recipient"), now=timezone.now()
