@@ -36,7 +36,7 @@ faults: $(VENV)/dev.stamp ## Break things N times, at random, under load (N=36 S
 
 .PHONY: bench
 bench: $(VENV)/dev.stamp var/yardsticks/stamp ## Measure beside yardsticks (ARGS=--quick: two minutes)
-	@sh tests/rig/ensure.sh smtp-sink:postfix wrk:wrk
+	@UNPACK=nginx sh tests/rig/ensure.sh smtp-sink:postfix wrk:wrk
 	@exec $(BIN)/python -m tests.bench $(ARGS)
 
 # Where BillionMail and its tests do not see it.

@@ -17,6 +17,7 @@ from tests.bench.profile import LONG, Profile
 from tests.bench.report import Report
 from tests.bench.stage import Stage
 from tests.bench.yardsticks.django_post_office import PostOffice
+from tests.bench.yardsticks.empty_gif import EmptyGif
 from tests.bench.yardsticks.empty_view import EmptyView
 from tests.bench.yardsticks.naive_pipeline import NaivePipeline
 from tests.bench.yardsticks.raw_copy import raw_copy
@@ -99,10 +100,14 @@ class Bench:
     def _pixels(self) -> None:
         """Compare the pixel with one that writes to the database, in turns."""
         seconds = self._profile.load_seconds
-        with Pixels(self._stage).running() as pixels:
+        with (
+            Pixels(self._stage).running() as pixels,
+            EmptyGif(self._stage).running() as empty_gif,
+        ):
+            contenders = pixels | {"empty_gif": empty_gif.load}
             for number in range(self._profile.rounds + 1):
                 self._take_turns(
-                    {name: lambda load=load: load(seconds) for name, load in pixels.items()},  # type: ignore[misc]
+                    {name: lambda load=load: load(seconds) for name, load in contenders.items()},  # type: ignore[misc]
                     f"opens {number}/{self._profile.rounds}",
                 )
 

@@ -65,6 +65,7 @@ GOALS = [
     Goal("batch endpoint ÷ raw COPY", "batch endpoint: rows/s", "raw COPY: rows/s", 0.20, 0.35),
     Goal("pixel ÷ a pixel with INSERT", "pixel: requests/s", "pixel with INSERT: requests/s",
          2.3, 4),
+    Goal("pixel ÷ nginx's empty_gif", "pixel: requests/s", "empty_gif: requests/s", 0.04, 0.08),
     Goal("pixel ÷ empty view", "pixel: requests/s", "empty view: requests/s"),
     Goal("full queue, DKIM ÷ no DKIM", "full queue, DKIM: messages/s", QUEUE),
     Goal("full queue ÷ that with one worker", QUEUE, "full queue, one worker: messages/s"),

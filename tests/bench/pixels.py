@@ -13,6 +13,7 @@ from tests.bench import load
 from tests.bench.meter import metered
 from tests.bench.report import Report
 from tests.bench.stage import Served, Stage, stage
+from tests.bench.yardsticks.empty_gif import EmptyGif
 from tests.bench.yardsticks.empty_view import EmptyView
 from tracking import tokens
 
@@ -69,8 +70,12 @@ def main() -> None:
     report = Report()
     with stage() as servers:
         servers.run("manage.py", "migrate", **servers.environment)
-        with Pixels(servers).running() as pixels, EmptyView(servers).running() as empty:
-            contenders = pixels | {"empty view": empty.load}
+        with (
+            Pixels(servers).running() as pixels,
+            EmptyView(servers).running() as empty_view,
+            EmptyGif(servers).running() as empty_gif,
+        ):
+            contenders = pixels | {"empty view": empty_view.load, "empty_gif": empty_gif.load}
             for contend in contenders.values():
                 contend(1)  # everybody wakes up
             for _ in range(given.rounds):

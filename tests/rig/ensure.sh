@@ -11,9 +11,10 @@ for need in "$@"; do
     command -v "${need%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${need%%:*}" ] || missing="$missing ${need#*:}"
 done
 # Mail servers, of which Debian lets only one be installed: they are unpacked, and run from there.
+# So is what UNPACK names, which would start by itself when it was installed.
 servers="${MAIL_SERVERS_DIR:-/var/cache/billionmail-tests}"
 absent=""
-for package in postfix exim4-daemon-light opensmtpd; do
+for package in postfix exim4-daemon-light opensmtpd ${UNPACK:-}; do
     [ -d "$servers/$package" ] || absent="$absent $package"
 done
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
