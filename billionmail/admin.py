@@ -5,15 +5,19 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.contrib.contenttypes.models import ContentType
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
+from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from guard import second_factor
 
 
 def _changed_own_password(request: HttpRequest, **kwargs: Any) -> HttpResponse:
@@ -46,6 +50,25 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "email", "is_staff", "is_active", "second_factor")
+    list_select_related = ("second_factor",)
+    actions = ("take_second_factor",)
+
+    @display(description="Second factor", boolean=True)
+    def second_factor(self, user: User) -> bool:
+        """Tell whether the person is asked for more than the password."""
+        factor = getattr(user, "second_factor", None)
+        return factor is not None and factor.confirmed_at is not None
+
+    @admin.action(description="Take the second factor away", permissions=["change"])
+    def take_second_factor(self, request: HttpRequest, users: QuerySet[User]) -> None:
+        """Let people in with the password alone who have lost app and codes."""
+        for user in users:
+            if second_factor.remove(user):
+                self.log_change(request, user, "Took the second factor away.")
+                messages.success(request, f"{user} is asked for the password alone from now on.")
+            else:
+                messages.warning(request, f"{user} has no second factor.")
 
 
 @admin.register(Group)

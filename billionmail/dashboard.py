@@ -32,6 +32,11 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def account(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return what a person changes about themselves, besides the password."""
+    return [{"title": "Second factor", "link": reverse_lazy("second-factor-change")}]
+
+
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the side bar: what people look at daily first."""
     people = [

@@ -16,6 +16,8 @@ from django.middleware.common import CommonMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.deprecation import MiddlewareMixin
 
+from guard.gate import SecondFactorGate
+
 FOR_RECIPIENTS = "/t/"
 FOR_PROGRAMS = ("/api/", "/hooks/", FOR_RECIPIENTS)
 
@@ -43,6 +45,10 @@ class CsrfTokens(ForPeople, CsrfViewMiddleware):
 
 class Logins(ForPeople, AuthenticationMiddleware):
     """Know the person."""
+
+
+class SecondFactor(ForPeople, SecondFactorGate):
+    """Ask a person for more than the password."""
 
 
 class Common(CommonMiddleware):

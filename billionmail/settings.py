@@ -96,6 +96,7 @@ MIDDLEWARE = [
     "billionmail.middleware.Common",
     "billionmail.middleware.CsrfTokens",
     "billionmail.middleware.Logins",
+    "billionmail.middleware.SecondFactor",
     "billionmail.middleware.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -263,6 +264,8 @@ REFUSED_ACCESS_DAYS = env.int("REFUSED_ACCESS_DAYS", default=30)
 # How long a key and what it sends are remembered; a change takes effect within a second.
 RECENT_SECONDS = 0.5
 LEGACY_HTTP_200 = env.bool("LEGACY_HTTP_200", default=False)
+# Whether everybody needs a one-time password besides the password. Who likes may have one anyway.
+REQUIRE_SECOND_FACTOR = env.bool("REQUIRE_SECOND_FACTOR", default=False)
 FAILED_AUTH_PER_MINUTE = env.int("FAILED_AUTH_PER_MINUTE", default=30)
 # How long a caller may take to send one request; a thread waits for it meanwhile.
 REQUEST_READ_SECONDS = env.float("REQUEST_READ_SECONDS", default=10.0)
@@ -361,6 +364,7 @@ UNFOLD = {
     ],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "ACCOUNT": {"navigation": "billionmail.dashboard.account"},
     "LOGIN": {"form": "guard.sign_in.PacedAuthenticationForm"},
     "DASHBOARD_CALLBACK": "billionmail.dashboard.home",
     "SIDEBAR": {"navigation": "billionmail.dashboard.navigation", "show_search": False},

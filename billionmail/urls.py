@@ -10,6 +10,7 @@ from billionmail import health
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
+    path("admin/second-factor/", include("guard.urls")),
     path("admin/", admin.site.urls),
     path("api/", include("sending.urls")),
     path("api/", include("stats.urls")),

@@ -1,4 +1,4 @@
-"""Define what a role was given, what is alarming, and who is told of it."""
+"""Define what a role was given, what is alarming, and what a person signs in with besides."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Q
 
 from apikeys.models import ApiKey
+from sending.encryption import EncryptedTextField
 
 
 class Role(models.TextChoices):
@@ -79,3 +80,42 @@ class Alert(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {self.subject}"
+
+
+class SecondFactor(models.Model):
+    """The app in which a person's one-time passwords come (RFC 6238).
+
+    `guard.second_factor` alone writes it. It counts from `confirmed_at` on; `last_step` is the time
+    step of the last password that was taken, so that none is taken twice.
+    """
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="second_factor"
+    )
+    secret = EncryptedTextField()
+    created_at = models.DateTimeField()
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+    last_step = models.BigIntegerField(default=0)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"second factor of {self.user}"
+
+
+class RecoveryCode(models.Model):
+    """A password for the day on which the app is lost: good once, kept as a hash."""
+
+    factor = models.ForeignKey(SecondFactor, on_delete=models.CASCADE, related_name="codes")
+    code_hash = models.CharField(max_length=64)
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["factor", "code_hash"], name="recovery_code_is_one")
+        ]
+
+    def __str__(self) -> str:
+        return "used" if self.used_at else "unused"
