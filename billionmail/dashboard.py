@@ -43,6 +43,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         _item("Users", "person", "admin:auth_user_changelist"),
         _item("Groups", "group", "admin:auth_group_changelist"),
         _item("Alerts", "notifications", "admin:guard_alert_changelist"),
+        _item("Alert channels", "campaign", "admin:guard_alertchannel_changelist"),
         _item("Refused access", "gpp_bad", "admin:apikeys_refusedaccess_changelist"),
         _item("Log", "history", "admin:admin_logentry_changelist"),
     ]

@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import IntegrityError, transaction
 from django.db.models import F
 
+from guard import notices
 from guard.models import Alert
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,12 @@ def tell(
     if is_open.update(last_at=now, text=text, count=F("count") + 1):
         return False
     new = Alert(kind=kind, subject=subject, text=text, api_key_id=key_id, first_at=now, last_at=now)
-    Alert.objects.bulk_create([new], ignore_conflicts=True)
+    try:
+        with transaction.atomic():
+            new.save()
+            notices.note(new, now=now)
+    except IntegrityError:  # another worker has just told the same
+        return False
     log.warning("%s: %s. %s", kind.label, subject, text)
     return True
 

@@ -1,13 +1,19 @@
-"""Define what a role was given, what is alarming, and what a person signs in with besides."""
+"""Define what a role was given, what is alarming, who is told, and what people sign in with."""
 
 from __future__ import annotations
 
+import uuid
+
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 
 from apikeys.models import ApiKey
 from sending.encryption import EncryptedTextField
+from sending.models import Route
+
+NEEDED = "This kind of channel needs it."
 
 
 class Role(models.TextChoices):
@@ -80,6 +86,88 @@ class Alert(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {self.subject}"
+
+
+class AlertChannel(models.Model):
+    """Where alerts are sent to: a mailbox, or a program that takes them as JSON."""
+
+    class Kind(models.TextChoices):
+        """How they are sent."""
+
+        MAIL = "mail", "Mail"
+        WEBHOOK = "webhook", "Webhook (POST of JSON)"
+
+    name = models.CharField(max_length=100, unique=True)
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.MAIL)
+    is_active = models.BooleanField(default=True)
+    recipient = models.EmailField(
+        max_length=320, blank=True, help_text="Who gets the mail. A group's address is best."
+    )
+    sender = models.EmailField(
+        max_length=320, blank=True, help_text="Whom the mail is from; the route must accept it."
+    )
+    route = models.ForeignKey(
+        Route,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        help_text="The way out for alerts: better not the one that they may be about. "
+        "Empty: the default route.",
+    )
+    url = models.URLField("URL", max_length=500, blank=True, help_text="What the POST goes to.")
+    secret = EncryptedTextField(
+        blank=True,
+        help_text="Signs each POST: X-Signature is sha256= and the hex HMAC of the body.",
+    )
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """Raise ValidationError for what is missing, by field."""
+        needed = ("recipient", "sender") if self.kind == self.Kind.MAIL else ("url",)
+        missing = {name: NEEDED for name in needed if not getattr(self, name)}
+        if missing:
+            raise ValidationError(missing)
+        if self.kind == self.Kind.WEBHOOK and not self.url.startswith(("https://", "http://")):
+            raise ValidationError({"url": "The address must begin with https:// or http://."})
+
+
+class AlertNotice(models.Model):
+    """One alert on its way to one channel. `guard.notices` alone writes it."""
+
+    class Status(models.TextChoices):
+        """What became of it."""
+
+        WAITING = "waiting"
+        SENT = "sent"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="notices")
+    channel = models.ForeignKey(AlertChannel, on_delete=models.CASCADE, related_name="notices")
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.WAITING)
+    tries = models.PositiveSmallIntegerField(default=0)
+    next_try_at = models.DateTimeField()
+    answer = models.CharField(max_length=500, blank=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["alert", "channel"], name="alert_is_told_once")
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_try_at"], name="notice_waiting", condition=Q(status="waiting")
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.alert} to {self.channel}: {self.status}"
 
 
 class SecondFactor(models.Model):

@@ -5,14 +5,15 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from guard import watch
+from guard import notices, watch
 from sending.worker_steps import PeriodicStep
 
 
 @shared_task(name="guard.look", ignore_result=True)
 def look() -> None:
-    """Look once. Idempotent; safe to lose, to run twice and to run late."""
+    """Look once, and send what there is to tell. Safe to lose, to run twice and to run late."""
     watch.look(now=timezone.now())
+    notices.send_due()
 
 
 class WatchStep(PeriodicStep):

@@ -1,11 +1,13 @@
-"""Decide which sender a request may use."""
+"""Decide which sender a request may use, and with which key its mail is signed."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from apikeys.recent import Recent
 from sending.addresses import Address, InvalidAddress, parse_address
+from sending.dkim import DkimKey, load_private_key
 from sending.errors import SenderNotAllowed
 from sending.models import SenderDomain, SendingProfile
 from sending.outgoing import Mailbox
@@ -37,6 +39,18 @@ def sender_for(profile: SendingProfile, addresser: Any) -> Mailbox:
             f"{address.domain} under Sender domains, or the address to this API key."
         )
     return Mailbox(address.address, profile.sender_name)
+
+
+def dkim_key_of(domain: SenderDomain | None) -> DkimKey | None:
+    """Return the key that signs mail from the domain; None when it has none that is active."""
+    if domain is None or not domain.is_dkim_active or not domain.dkim_private_key:
+        return None
+    return _load_key(domain.domain, domain.dkim_selector, domain.dkim_private_key)
+
+
+@lru_cache(maxsize=256)
+def _load_key(domain: str, selector: str, pem: str) -> DkimKey:
+    return DkimKey(domain=domain, selector=selector, private_key=load_private_key(pem))
 
 
 def _is_allowed(profile: SendingProfile, address: Address) -> bool:

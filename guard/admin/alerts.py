@@ -42,6 +42,7 @@ class AlertAdmin(RecordAdmin):
         "last_at",
         "acknowledged_at",
         "acknowledged_by",
+        "told",
     )
 
     def has_acknowledge_permission(self, request: HttpRequest, object_id: str = "") -> bool:
@@ -52,6 +53,15 @@ class AlertAdmin(RecordAdmin):
     def what(self, alert: Alert) -> str:
         """Show the kind as a sentence."""
         return alert.get_kind_display()
+
+    @display(description="Told to")
+    def told(self, alert: Alert) -> str:
+        """Show which channels were told, and why one could not be."""
+        notices = alert.notices.select_related("channel")
+        return "; ".join(
+            f"{one.channel}: {one.status}" + (f" ({one.answer})" if one.answer else "")
+            for one in notices
+        )
 
     @display(description="Last")
     def last(self, alert: Alert) -> SafeString:

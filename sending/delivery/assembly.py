@@ -9,11 +9,11 @@ from typing import Any
 from django.conf import settings
 
 from sending import return_path
-from sending.dkim import DkimKey, load_private_key
 from sending.errors import RenderingError
 from sending.models import Message, SenderDomain, Stream, TemplateVersion
 from sending.outgoing import Mailbox, Outgoing
 from sending.rendering import Program, Target, compile_source, text_from_html
+from sending.senders import dkim_key_of
 from sending.signing import fingerprint
 from sending.steps import Draft, message_steps
 
@@ -67,7 +67,7 @@ def assemble(message: Message, *, domain: SenderDomain | None) -> Outgoing:
         message_id=message.message_id,
         date=message.accepted_at,
         headers=tuple(headers),
-        dkim_key=_dkim_key(domain),
+        dkim_key=dkim_key_of(domain),
         metadata={"message_id": str(message.id)},
     )
 
@@ -129,14 +129,3 @@ def _envelope_sender(message: Message, domain: SenderDomain | None) -> str:
     return return_path.encode(
         message.id, domain=domain.return_path_domain, key=settings.SIGNING_KEYS[0].encode()
     )
-
-
-def _dkim_key(domain: SenderDomain | None) -> DkimKey | None:
-    if domain is None or not domain.is_dkim_active or not domain.dkim_private_key:
-        return None
-    return _load(domain.domain, domain.dkim_selector, domain.dkim_private_key)
-
-
-@lru_cache(maxsize=256)
-def _load(domain: str, selector: str, pem: str) -> DkimKey:
-    return DkimKey(domain=domain, selector=selector, private_key=load_private_key(pem))

@@ -167,6 +167,8 @@ def test_every_page_of_the_dashboard_opens_without_a_complaint(
         "/admin/sending/message/": message.recipient,
         f"/admin/sending/message/{message.pk}/change/": "550 5.7.1 <b>no</b>",
         "/admin/apikeys/apikey/": key.name,
+        "/admin/guard/alertchannel/": "add",
+        "/admin/guard/alertchannel/add/": "Who gets the mail",
         "/admin/apikeys/apikey/add/": "Scopes",
         f"/admin/apikeys/apikey/{key.pk}/change/": "What it sends",
         "/admin/sending/template/": version.template.name,

@@ -11,7 +11,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 
 from apikeys.models import RefusedAccess
-from guard.models import Alert
+from guard.models import Alert, AlertChannel
 from sending import outages
 from sending.models import LiftedSuppression, Limit, Route, SlowDown, Status, Suppression, WarmUp
 from sending.suppressions import lift
@@ -58,6 +58,9 @@ MAKERS: dict[str, Callable[[], Any]] = {
     ),
     "auth.group": lambda: Group.objects.create(name="a group"),
     "auth.user": lambda: User.objects.create_user("somebody"),
+    "guard.alertchannel": lambda: AlertChannel.objects.create(
+        name="Pager", kind="webhook", url="http://127.0.0.1:9/"
+    ),
     "guard.alert": lambda: Alert.objects.create(
         kind=Alert.Kind.REFUSALS,
         subject="everybody",

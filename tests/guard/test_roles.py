@@ -39,6 +39,7 @@ OWN = {
     "apikeys_apikey_revoke": "change",
     "auth_user_password_change": "change",
     "guard_alert_acknowledge": "change",
+    "guard_alertchannel_send_test": "change",
     "sending_message_send_again": "change",
     "sending_message_mark_delivered": "change",
     "sending_message_cancel": "change",
