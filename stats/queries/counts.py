@@ -64,11 +64,15 @@ def series(cut: Cut, *, step: Step) -> list[Point]:
     An hour that lies across midnight, where a zone is half an hour off, is of the day in which it
     begins.
     """
+    is_whole = rollups.is_of_whole_days(cut, step=step)
+    return placed(rollups.days(cut) if is_whole else rollups.hours(cut), cut=cut, step=step)
+
+
+def placed(rows: Iterable[tuple[datetime, Totals]], *, cut: Cut, step: Step) -> list[Point]:
+    """Put counts of hours or days into the steps of a cut, and return all of these."""
     found: dict[datetime, Totals] = defaultdict(Totals)
-    is_whole = step != Step.HOUR and str(cut.zone) in ("UTC", "Etc/UTC")
-    for began_at, counts in rollups.days(cut) if is_whole else rollups.hours(cut):
-        place = begin_of(began_at, step=step, zone=cut.zone)
-        found[place] += counts
+    for began_at, counts in rows:
+        found[begin_of(began_at, step=step, zone=cut.zone)] += counts
     points = []
     place = begin_of(cut.start, step=step, zone=cut.zone)
     while place.astimezone(UTC) < cut.end:

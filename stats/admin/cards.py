@@ -1,0 +1,116 @@
+"""Put the figures of a span of time on cards: each with its change and its course."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stats.admin.charts import Spark, spark
+from stats.queries import Course, Rate, Totals
+from stats.words import NOTHING, counts, exactly, number, percent, short, short_counts
+
+# Name of the rate, what people call it, and whether more of it is good.
+RATES = (
+    ("delivery", "Delivered", True),
+    ("open", "Human opens", True),
+    ("click", "Human clicks", True),
+    ("bounce", "Bounced", False),
+    ("complaint", "Complaints", False),
+    ("unsubscribe", "Unsubscribed", False),
+)
+LEAST_POINTS = 0.005
+WITH_MACHINES = {"open": "open_with_machines", "click": "click_with_machines"}
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One figure. `mood` colours its change: better, worse, or nothing that is beyond chance."""
+
+    name: str
+    title: str
+    value: str
+    detail: str
+    change: str
+    mood: str
+    spark: Spark
+    tip: str
+
+
+def cards(course: Course, *, compared: str) -> list[Card]:
+    """Return the cards of a course; `compared` says which time it is compared with."""
+    rates = [_rate_card(name, course, compared=compared) for name, _, _ in RATES]
+    return [_sent_card(course, compared=compared), *rates]
+
+
+def _sent_card(course: Course, *, compared: str) -> Card:
+    now, before = course.now.sent, course.before.sent
+    change = NOTHING
+    if before:
+        change = f"{_arrow(now - before)} {abs(now - before) / before:.0%}".replace("%", " %")
+    values = [point.totals.sent for point in course.points]
+    tip = (
+        f"answered for good by the next server: taken, returned or refused\n{number(now)} of "
+        f"{number(course.now.accepted)} accepted\n{compared}: {number(before)}"
+    )
+    return Card(
+        "sent",
+        "Sent",
+        short(now),
+        f"{short(course.now.accepted)} accepted",
+        change,
+        "",
+        spark(values, what="Sent"),
+        tip,
+    )
+
+
+def _rate_card(name: str, course: Course, *, compared: str) -> Card:
+    title, more_is_good = next(one[1:] for one in RATES if one[0] == name)
+    now, before = course.now.rates[name], course.before.rates[name]
+    tip = f"{exactly(name, now)}\n{compared}: {percent(before.share)} ({counts(before)})"
+    detail = short_counts(now) if now.denominator else "nothing to count yet"
+    if name in WITH_MACHINES:
+        both = course.now.rates[WITH_MACHINES[name]]
+        tip += f"\nwith machines: {percent(both.share)} ({counts(both)})"
+    values = [_share(point.totals, name) for point in course.points]
+    return Card(
+        name,
+        title,
+        percent(now.share),
+        detail,
+        _change(now, before),
+        _mood(now, before, more_is_good=more_is_good),
+        spark(values, what=title, is_share=True),
+        tip,
+    )
+
+
+def _share(totals: Totals, name: str) -> float | None:
+    return totals.rates[name].share
+
+
+def _change(now: Rate, before: Rate) -> str:
+    if now.share is None or before.share is None:
+        return NOTHING
+    points = (now.share - before.share) * 100
+    if abs(points) < LEAST_POINTS:
+        return "= as before"
+    return f"{_arrow(points)} {abs(points):.{1 if abs(points) >= 1 else 2}f} points"
+
+
+def _arrow(change: float) -> str:
+    return (
+        "\N{BLACK UP-POINTING TRIANGLE}"
+        if change > 0
+        else ("\N{BLACK DOWN-POINTING TRIANGLE}" if change < 0 else "=")
+    )
+
+
+def _mood(now: Rate, before: Rate, *, more_is_good: bool) -> str:
+    """Return whether a rate is better or worse than before, if that is more than chance."""
+    if now.low is None or before.low is None or now.high is None or before.high is None:
+        return ""
+    if now.low > before.high:
+        return "better" if more_is_good else "worse"
+    if now.high < before.low:
+        return "worse" if more_is_good else "better"
+    return ""
