@@ -21,6 +21,7 @@ from unfold.decorators import display
 from apikeys.admin.keys import EXAMPLE_BODY
 from apikeys.models import ApiKey, RefusedAccess, live_prefixes
 from sending.admin.keys import SendingKeyAdmin
+from sending.models import Status
 from stats import queries, words
 from stats.admin.charts import spark
 from stats.admin.pages import FiguresPage
@@ -31,7 +32,7 @@ DAYS = (7, 30, 90)
 DEFAULT_DAYS = 30
 MESSAGES = 12
 REFUSALS = 10
-FAILURES = 12
+MOST_GROUPS, FAILURES, DELAYS = 60, 12, 5
 
 
 def days_of(request: HttpRequest) -> int:
@@ -102,6 +103,7 @@ class KeyFiguresAdmin(FiguresPage, SendingKeyAdmin):
         found = queries.key_courses([key.pk for key in keys], last=today, days=number)
         for key in keys:
             key.course = found[key.pk]
+            key.days = number
         changelist.result_list = keys
         return changelist
 
@@ -163,7 +165,7 @@ class KeyFiguresAdmin(FiguresPage, SendingKeyAdmin):
         number = _failed(_course(key).totals)
         if not number:
             return "0"
-        address = f"{self._address('figures', key)}?span=30d#failures"
+        address = f"{self._address('figures', key)}?span={key.days}d#failures"  # type: ignore[attr-defined]
         return format_html('<a class="text-link" href="{}">{}</a>', address, words.number(number))
 
     @display(description="Last used", ordering="last_used_at")
@@ -193,7 +195,7 @@ class KeyFiguresAdmin(FiguresPage, SendingKeyAdmin):
             f"?key__id__exact={original.pk}",
             "messages_url": f"{reverse('admin:sending_message_changelist')}?key={original.pk}",
             "newest": queries.newest_messages(original.pk, limit=MESSAGES),
-            "failures": queries.failures(span.cut, limit=FAILURES),
+            **_failures(span),
             "waits": queries.waits(span.cut),
             "refused": _refused(original, span),
             "missing": self.what_is_missing(original),
@@ -225,6 +227,15 @@ def _course(key: Any) -> KeyCourse:
 
 def _failed(totals: Totals) -> int:
     return totals.bounced + totals.rejected + totals.failed + totals.expired
+
+
+def _failures(span: Span) -> dict[str, Any]:
+    """Return how mail failed for good, and apart from it what only made it wait."""
+    groups = queries.failures(span.cut, limit=MOST_GROUPS)
+    return {
+        "failures": [one for one in groups if one.kind != Status.DEFERRED][:FAILURES],
+        "delays": [one for one in groups if one.kind == Status.DEFERRED][:DELAYS],
+    }
 
 
 def _refused(key: ApiKey, span: Span) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from guard.models import Role
 from sending.models import SendingProfile, Status
 from stats import rollups
 from tests.factories.sending import SendingProfileFactory
-from tests.stats.stories import accepted, answered, handed_off
+from tests.stats.stories import answered, handed_off
 
 pytestmark = pytest.mark.django_db
 
@@ -35,7 +35,7 @@ def profile() -> SendingProfile:
     issue_secret(key=profile.api_key, now=timezone.now())
     answered(handed_off(profile, number=3))
     answered(handed_off(profile), Status.BOUNCED, reason="550 5.1.1 <b>No</b> such user")
-    accepted(profile)
+    answered(handed_off(profile), Status.DEFERRED, reason="451 4.3.0 Later")
     rollups.roll()
     return profile
 
@@ -62,7 +62,8 @@ def test_list_tells_the_rates_of_each_key(
     assert answer.status_code == 200
     shown = answer.content.decode()
     assert f'href="{LIST}{profile.api_key_id}/figures/"' in shown
-    assert f'href="{LIST}{profile.api_key_id}/figures/?span=30d#failures"' in shown
+    span = "7d" if "days=7" in query else "90d" if "days=90" in query else "30d"
+    assert f'href="{LIST}{profile.api_key_id}/figures/?span={span}#failures"' in shown
     assert f'href="{LIST}{profile.api_key_id}/change/"' in shown
     assert "4 sent of 5 accepted" in shown
     assert "3 of 4 = 75.000 %" in shown
@@ -98,6 +99,7 @@ def test_page_tells_the_figures_failures_messages_and_how_to_send(
     assert (cards["sent"], cards["delivery"]) == ("4", "75.0 %")
     shown = text_of(answer.content.decode())
     assert "bounced 550 5.1.1 <b>No</b> such user" in shown
+    assert "Only delayed, and tried again 1 deferred 451 4.3.0 Later" in shown
     assert "network 198.51.100.23" in shown
     assert f"X-API-Key: {key.secrets.get().prefix}…" in shown
     assert answer.content.decode().count("/admin/sending/message/") == 5 + 2  # and side bar, all
