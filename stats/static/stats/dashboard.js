@@ -29,6 +29,12 @@
     element ? show(element) : hide();
   }
 
+  // What has the focus is scrolled to by the browser itself.
+  function follow() {
+    const element = document.querySelector(".bm-at") ?? document.activeElement;
+    tip.hidden || !element?.dataset.tip ? hide() : show(element);
+  }
+
   // A chart is one stop of the Tab key; arrows go through its columns.
   function walk(event) {
     if (event.key === "Escape") return hide();
@@ -113,7 +119,7 @@
     document.addEventListener("change", (event) => {
       if (event.target.matches?.("select[data-submits]")) event.target.form.submit();
     });
-    addEventListener("scroll", hide, { passive: true, capture: true });
+    addEventListener("scroll", follow, { passive: true, capture: true });
     const part = document.querySelector("[data-live]");
     if (part) new Live(part);
   });
