@@ -8,15 +8,19 @@ from stats.admin.charts import Spark, spark
 from stats.queries import Course, Rate, Totals
 from stats.words import NOTHING, counts, exactly, number, percent, short, short_counts
 
-# Name of the rate, what people call it, and whether more of it is good.
+# Name of the rate, what people call it, and what a rise of it is (of delivery: a fall). Of the
+# other direction nothing is said: people open, and servers return, the newest mail later, so that
+# any time that reaches to now looks as if less was opened and returned than before.
 RATES = (
-    ("delivery", "Delivered", True),
-    ("open", "Human opens", True),
-    ("click", "Human clicks", True),
-    ("bounce", "Bounced", False),
-    ("complaint", "Complaints", False),
-    ("unsubscribe", "Unsubscribed", False),
+    ("delivery", "Delivered", "worse"),
+    ("open", "Human opens", "better"),
+    ("click", "Human clicks", "better"),
+    ("bounce", "Bounced", "worse"),
+    ("complaint", "Complaints", "worse"),
+    ("unsubscribe", "Unsubscribed", "worse"),
 )
+FALLS = ("delivery",)
+TO_COME = "what the newest mail brings is still to come"
 LEAST_POINTS = 0.005
 WITH_MACHINES = {"open": "open_with_machines", "click": "click_with_machines"}
 
@@ -64,13 +68,14 @@ def _sent_card(course: Course, *, compared: str) -> Card:
 
 
 def _rate_card(name: str, course: Course, *, compared: str) -> Card:
-    title, more_is_good = next(one[1:] for one in RATES if one[0] == name)
+    title, mood = next(one[1:] for one in RATES if one[0] == name)
     now, before = course.now.rates[name], course.before.rates[name]
     tip = f"{exactly(name, now)}\n{compared}: {percent(before.share)} ({counts(before)})"
     detail = short_counts(now) if now.denominator else "nothing to count yet"
     if name in WITH_MACHINES:
         both = course.now.rates[WITH_MACHINES[name]]
         tip += f"\nwith machines: {percent(both.share)} ({counts(both)})"
+    tip += f"\n{TO_COME}"
     values = [_share(point.totals, name) for point in course.points]
     return Card(
         name,
@@ -78,7 +83,7 @@ def _rate_card(name: str, course: Course, *, compared: str) -> Card:
         percent(now.share),
         detail,
         _change(now, before),
-        _mood(now, before, more_is_good=more_is_good),
+        mood if _is_clear(*((before, now) if name in FALLS else (now, before))) else "",
         spark(values, what=title, is_share=True),
         tip,
     )
@@ -105,12 +110,6 @@ def _arrow(change: float) -> str:
     )
 
 
-def _mood(now: Rate, before: Rate, *, more_is_good: bool) -> str:
-    """Return whether a rate is better or worse than before, if that is more than chance."""
-    if now.low is None or before.low is None or now.high is None or before.high is None:
-        return ""
-    if now.low > before.high:
-        return "better" if more_is_good else "worse"
-    if now.high < before.low:
-        return "worse" if more_is_good else "better"
-    return ""
+def _is_clear(higher: Rate, lower: Rate) -> bool:
+    """Tell whether one rate is higher than another by more than chance would make it."""
+    return higher.low is not None and lower.high is not None and higher.low > lower.high

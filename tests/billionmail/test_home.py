@@ -60,9 +60,11 @@ def test_cards_and_chart_say_what_became_of_the_mail(admin_client: Client, span:
     assert "3 of 4 = 75.000 %\nwith 95 % confidence 30.06 % to 95.44 %" in shown
 
 
-def test_change_is_coloured_only_when_it_is_more_than_chance(admin_client: Client) -> None:
+def test_change_is_coloured_when_it_is_neither_chance_nor_too_early_to_tell(
+    admin_client: Client,
+) -> None:
     profile = SendingProfileFactory.create()
-    for days, bounced in ((0, 60), (8, 20)):
+    for days, bounced, opened, clicked in ((0, 60, 200, 150), (8, 20, 400, 145)):
         moment = timezone.now() - timedelta(days=days)
         for model, begin in (
             (Hour, moment.replace(minute=0, second=0, microsecond=0)),
@@ -74,12 +76,14 @@ def test_change_is_coloured_only_when_it_is_more_than_chance(admin_client: Clien
                 began_at=begin,
                 taken=1000 - bounced,
                 bounced=bounced,
-                opened=300 + days,
+                opened=opened,
+                clicked=clicked,
             )
     cards = {card.name: card for card in admin_client.get("/admin/").context["cards"]}
     assert (cards["bounce"].change, cards["bounce"].mood) == ("▲ 4.0 points", "worse")
     assert (cards["delivery"].change, cards["delivery"].mood) == ("▼ 4.0 points", "worse")
-    assert cards["open"].mood == ""
+    assert (cards["open"].change, cards["open"].mood) == ("▼ 19.5 points", "")
+    assert (cards["click"].change, cards["click"].mood) == ("▲ 1.2 points", "")
     assert cards["sent"].change == "= 0 %"
 
 
