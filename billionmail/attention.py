@@ -165,7 +165,8 @@ def _of_domains() -> Iterator[Item]:
 
 
 def _of_alerts() -> Iterator[Item]:
-    for alert in open_alerts(limit=MOST_ALERTS):
+    alerts = open_alerts(limit=MOST_ALERTS + 1)
+    for alert in alerts[:MOST_ALERTS]:
         if alert.kind not in SAID_OTHERWISE:
             yield Item(
                 f"{alert.get_kind_display()}: {alert.subject}",
@@ -174,6 +175,14 @@ def _of_alerts() -> Iterator[Item]:
                 "See, then acknowledge",
                 is_urgent=False,
             )
+    if len(alerts) > MOST_ALERTS:
+        yield Item(
+            "More alerts are open",
+            "These are the newest.",
+            reverse("admin:guard_alert_changelist") + "?acknowledged_at__isempty=1",
+            "See all",
+            is_urgent=False,
+        )
 
 
 def _at(moment: datetime | None) -> str:

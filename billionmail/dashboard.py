@@ -40,7 +40,7 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "chosen_key": chosen,
         "queue": queue,
         "trouble": queries.trouble(limit=FAILURES, keys=[chosen] if chosen else ()),
-        "is_new": not (course.now.accepted or course.before.accepted or queue.waiting),
+        "is_new": not (course.now.accepted or any(key.last_used_at for key in keys)),
         "inbox_url": reverse("inbox") if settings.MAIL_CATCHER else "",
     }
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from operator import add, attrgetter
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -149,9 +150,8 @@ class Totals:
     unsubscribed: int = 0
 
     def __add__(self, other: Totals) -> Totals:
-        return Totals(
-            **{one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)}
-        )
+        sums = map(add, _all_counts(self), _all_counts(other))
+        return Totals(**dict(zip(COUNTS, sums, strict=True)))
 
     @property
     def delivered(self) -> int:
@@ -186,6 +186,11 @@ class Totals:
             "unsubscribe": Rate(self.unsubscribed, self.delivered),
             "complaint": Rate(self.complained, self.delivered),
         }
+
+
+# A page adds up thousands of totals.
+COUNTS = tuple(one.name for one in fields(Totals))
+_all_counts = attrgetter(*COUNTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +280,6 @@ class Waits:
 
 def as_dict(totals: Totals) -> dict[str, Any]:
     """Return the counts by name, those that follow from others too."""
-    counts = {one.name: getattr(totals, one.name) for one in fields(totals)}
+    counts = dict(zip(COUNTS, _all_counts(totals), strict=True))
     derived = ("accepted", "sent", "delivered", "stopped")
     return {name: getattr(totals, name) for name in derived} | counts

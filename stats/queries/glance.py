@@ -110,5 +110,5 @@ def key_courses(keys: Sequence[UUID], *, last: date, days: int) -> dict[UUID, Ke
     ).filter(began_at__lt=begin + timedelta(days=days))
     found = {key: [Totals()] * days for key in keys}
     for (key_id, began_at), totals in rollups.summed([rows], "api_key", "began_at"):
-        found[key_id][(began_at - begin).days] += totals
+        found[key_id][(began_at - begin).days] = totals
     return {key: KeyCourse(sum(series, Totals()), series) for key, series in found.items()}

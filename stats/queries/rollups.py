@@ -115,7 +115,7 @@ def summed(
     if not sums:
         return
     for row in sums[0].union(*sums[1:], all=True) if len(sums) > 1 else sums[0]:
-        totals = Totals(**{name: row[depth + at] or 0 for at, name in enumerate(MEASURES)})
+        totals = Totals(**dict(zip(MEASURES, row[depth:], strict=True)))
         yield row[: len(groups)], totals
 
 

@@ -167,6 +167,26 @@ def test_what_needs_a_hand_comes_first_and_leads_there(admin_client: Client) -> 
     assert "40 of 1,000 messages of the last 24 hours bounced (4.00 %)" in near.text
 
 
+def test_many_alerts_are_the_newest_and_where_the_others_are(admin_client: Client) -> None:
+    now = timezone.now()
+    RouteFactory.create(is_default=True)
+    for number in range(12):
+        at = now - timedelta(minutes=number)
+        Alert.objects.create(
+            kind=Alert.Kind.SPIKE, subject=f"Key {number}", text="", first_at=at, last_at=at
+        )
+    items = admin_client.get("/admin/").context["attention"]
+    assert [item.title.rpartition("Key ")[2] for item in items[:-1]] == list(map(str, range(10)))
+    assert items[-1].title == "More alerts are open"
+    found = admin_client.get(items[-1].address).context["cl"].result_list
+    assert len(found) == 12
+
+
+def test_steps_to_a_first_mail_are_gone_once_a_key_was_used(admin_client: Client) -> None:
+    ApiKey.objects.create(name="Shop", last_used_at=timezone.now() - timedelta(days=400))
+    assert "To send a first mail" not in admin_client.get("/admin/").content.decode()
+
+
 def test_fragment_is_the_figures_and_no_frame(admin_client: Client) -> None:
     shown = admin_client.get("/admin/", headers={"X-Fragment": "live"}).content.decode()
     assert "data-live" in shown
