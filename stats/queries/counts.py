@@ -31,6 +31,7 @@ from stats.queries.figures import (
     Step,
     Totals,
     Waits,
+    total_of,
 )
 from tracking.hits import CLICKED
 from tracking.models import TrackedLink, Visit
@@ -38,7 +39,7 @@ from tracking.models import TrackedLink, Visit
 
 def totals(cut: Cut) -> Totals:
     """Return the counts of a cut."""
-    return sum((one for _, one in rollups.sums(cut)), Totals())
+    return total_of(one for _, one in rollups.sums(cut))
 
 
 def comparison(cut: Cut) -> Comparison:
@@ -70,13 +71,13 @@ def series(cut: Cut, *, step: Step) -> list[Point]:
 
 def placed(rows: Iterable[tuple[datetime, Totals]], *, cut: Cut, step: Step) -> list[Point]:
     """Put counts of hours or days into the steps of a cut, and return all of these."""
-    found: dict[datetime, Totals] = defaultdict(Totals)
+    found: dict[datetime, list[Totals]] = defaultdict(list)
     for began_at, counts in rows:
-        found[begin_of(began_at, step=step, zone=cut.zone)] += counts
+        found[begin_of(began_at, step=step, zone=cut.zone)].append(counts)
     points = []
     place = begin_of(cut.start, step=step, zone=cut.zone)
     while place.astimezone(UTC) < cut.end:
-        points.append(Point(place, found.get(place, Totals())))
+        points.append(Point(place, total_of(found.get(place, ()))))
         place = _next(place, step=step)
     return points
 

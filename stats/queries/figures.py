@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from operator import add, attrgetter
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -150,8 +151,7 @@ class Totals:
     unsubscribed: int = 0
 
     def __add__(self, other: Totals) -> Totals:
-        sums = map(add, _all_counts(self), _all_counts(other))
-        return Totals(**dict(zip(COUNTS, sums, strict=True)))
+        return total_of([self, other])
 
     @property
     def delivered(self) -> int:
@@ -188,9 +188,14 @@ class Totals:
         }
 
 
-# A page adds up thousands of totals.
 COUNTS = tuple(one.name for one in fields(Totals))
 _all_counts = attrgetter(*COUNTS)
+
+
+def total_of(many: Iterable[Totals]) -> Totals:
+    """Return the sum of totals: count by count, because a page adds up thousands of them."""
+    sums = map(sum, zip(*map(_all_counts, many), strict=True))
+    return Totals(**dict(zip(COUNTS, sums, strict=False)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from sending.models import TemplateVersion
 from stats.models import Day, Dimension
 from stats.queries import rollups
 from stats.queries.counts import placed
-from stats.queries.figures import By, Cut, Point, Share, Step, Totals
+from stats.queries.figures import By, Cut, Point, Share, Step, Totals, total_of
 
 NO_TEMPLATE = "No template"
 
@@ -36,15 +36,13 @@ def course(cut: Cut, *, earlier: Cut, step: Step) -> Course:
         if rollups.is_of_whole_days(cut, step=step)
         else rollups.hours_of(earlier, cut)
     )
-    now, before = Totals(), Totals()
-    found = []
-    for (began_at,), totals in rollups.summed(parts, "began_at"):
-        if began_at < cut.start:
-            before += totals
-        else:
-            now += totals
-            found.append((began_at, totals))
-    return Course(placed(found, cut=cut, step=step), now, before)
+    rows = [(began_at, totals) for (began_at,), totals in rollups.summed(parts, "began_at")]
+    found = [one for one in rows if one[0] >= cut.start]
+    return Course(
+        points=placed(found, cut=cut, step=step),
+        now=total_of(totals for _, totals in found),
+        before=total_of(totals for began_at, totals in rows if began_at < cut.start),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,4 +109,4 @@ def key_courses(keys: Sequence[UUID], *, last: date, days: int) -> dict[UUID, Ke
     found = {key: [Totals()] * days for key in keys}
     for (key_id, began_at), totals in rollups.summed([rows], "api_key", "began_at"):
         found[key_id][(began_at - begin).days] = totals
-    return {key: KeyCourse(sum(series, Totals()), series) for key, series in found.items()}
+    return {key: KeyCourse(total_of(series), series) for key, series in found.items()}

@@ -14,6 +14,7 @@ from stats.admin.cards import cards
 from stats.admin.charts import Band, bars, outcomes, spark
 from stats.admin.spans import read_span
 from stats.queries import Course, Point, Rate, Step, Totals
+from stats.queries.counts import placed
 
 NOW = datetime(2026, 3, 29, 12, 20, tzinfo=UTC)
 
@@ -132,6 +133,15 @@ def test_any_question_about_a_time_has_an_answer(
 ) -> None:
     span = read_span(query, now=NOW)
     assert (span.first, span.last, span.step) == (first, last, step)
+
+
+def test_days_of_a_zone_that_is_half_an_hour_off_are_no_more_than_asked_for() -> None:
+    with timezone.override("Asia/Kolkata"):
+        span = read_span({"span": "7d"}, now=NOW)
+    assert span.cut.start == datetime(2026, 3, 22, 19, tzinfo=UTC)
+    days = placed([], cut=span.cut, step=span.step)
+    assert [one.start.day for one in days] == [23, 24, 25, 26, 27, 28, 29]
+    assert span.earlier.end <= span.cut.start
 
 
 def test_span_at_midnight_is_not_empty() -> None:
