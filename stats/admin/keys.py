@@ -85,6 +85,10 @@ class KeyFiguresAdmin(FiguresPage, SendingKeyAdmin):
     figures_template = "stats/key.html"
     figures_by = By.KEY
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
+        """Read the routes of all rows at once, for what is missing."""
+        return super().get_queryset(request).select_related("sending_profile__route")
+
     # --- The list ---
 
     def changelist_view(
