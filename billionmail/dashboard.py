@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse, reverse_lazy
 from django.utils import timezone
 
-from sending import blocks, outages
-from sending.routes import default_route
+from apikeys.models import ApiKey
+from billionmail import attention
 from stats import queries
+from stats.admin.pages import figures_of, frame_of
+from stats.admin.spans import Span, chosen_key, read_span
+
+TOP = 6
+FAILURES = 8
 
 
 def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add the figures of the first page to its context."""
+    context |= {"frame": frame_of(request)}
     if not request.user.has_perm("sending.view_message"):
         return context | {"has_no_role": True}
     now = timezone.now()
-    overview = queries.overview(since=now - timedelta(hours=24), now=now)
+    keys = list(ApiKey.objects.order_by("name", "created_at"))
+    known = [key.pk for key in keys]
+    chosen = chosen_key(request.GET, known=known)
+    span = read_span(request.GET, now=now, keys=[chosen] if chosen else known)
+    queue = queries.queue(now=now)
+    course = queries.course(span.cut, earlier=span.earlier, step=span.step)
     return context | {
-        "overview": overview,
-        "chart": queries.hourly_outcomes(now=now),
-        "failures": queries.recent_failures(limit=8),
-        "has_way_out": default_route() is not None,
-        "troubled_routes": outages.in_trouble(now=now),
-        "blocks": blocks.lasting(now=now, limit=5),
+        **figures_of(course, span=span),
+        **_leaders(span, keys=keys, queue=queue, now=now),
+        "keys": keys,
+        "chosen_key": chosen,
+        "queue": queue,
+        "trouble": queries.trouble(limit=FAILURES, keys=[chosen] if chosen else ()),
+        "is_new": not (course.now.accepted or any(key.last_used_at for key in keys)),
         "inbox_url": reverse("inbox") if settings.MAIL_CATCHER else "",
     }
 
@@ -35,6 +48,32 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 def account(request: HttpRequest) -> list[dict[str, Any]]:
     """Return what a person changes about themselves, besides the password."""
     return [{"title": "Second factor", "link": reverse_lazy("second-factor-change")}]
+
+
+def _leaders(
+    span: Span, *, keys: list[ApiKey], queue: queries.Queue, now: datetime
+) -> dict[str, Any]:
+    """Return who sent most, and with what all keys sent of late what needs a hand."""
+    hours = timedelta(hours=settings.KEY_PAUSE_HOURS)
+    everyone = frozenset(key.pk for key in keys)
+    lately = queries.Cut(start=now - hours, end=now, keys=everyone)
+    found = queries.leaders(span.cut, lately=lately, limit=TOP)
+    names = {key.pk: key.name for key in keys}
+    return {
+        "attention": attention.items(keys=keys, lately=found.lately, queue=queue, now=now),
+        "top_keys": [(names[key], _key_address(key, span), totals) for key, totals in found.keys],
+        "top_templates": [
+            (one.label, _template_address(one.value), one.totals) for one in found.templates
+        ],
+    }
+
+
+def _key_address(key: UUID, span: Span) -> str:
+    return f"{reverse('admin:apikeys_apikey_figures', args=[key])}?{span.query}"
+
+
+def _template_address(template: str) -> str:
+    return reverse("admin:sending_template_change", args=[template]) if template else ""
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -366,6 +367,8 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "ACCOUNT": {"navigation": "billionmail.dashboard.account"},
     "LOGIN": {"form": "guard.sign_in.PacedAuthenticationForm"},
+    "STYLES": [lambda request: static("stats/dashboard.css")],
+    "SCRIPTS": [lambda request: static("stats/dashboard.js")],
     "DASHBOARD_CALLBACK": "billionmail.dashboard.home",
     "SIDEBAR": {"navigation": "billionmail.dashboard.navigation", "show_search": False},
 }

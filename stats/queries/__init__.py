@@ -1,6 +1,7 @@
 """Answer how mail flows and how it is received; the only place where figures are read.
 
-`counts` reads the rollups; `now` looks at the queue and the newest failures.
+`counts` reads the rollups, and `glance` much of them at once; `now` looks at the queue and the
+newest failures.
 """
 
 from stats.queries.counts import (
@@ -36,24 +37,29 @@ from stats.queries.figures import (
     Waits,
     as_dict,
 )
-from stats.queries.now import CHART_HOURS, Overview, hourly_outcomes, overview, recent_failures
+from stats.queries.glance import Course, KeyCourse, Leaders, course, key_courses, leaders
+from stats.queries.now import Failure, Queue, Trouble, newest_messages, queue, trouble
 
 __all__ = [
-    "CHART_HOURS",
     "RATE_DEFINITIONS",
     "Breakdown",
     "By",
     "Clicker",
     "Comparison",
+    "Course",
     "Cut",
+    "Failure",
     "FailureGroup",
+    "KeyCourse",
+    "Leaders",
     "LinkUse",
-    "Overview",
     "Point",
+    "Queue",
     "Rate",
     "Share",
     "Step",
     "Totals",
+    "Trouble",
     "Waits",
     "acts",
     "as_csv",
@@ -63,14 +69,17 @@ __all__ = [
     "breakdown",
     "clickers",
     "comparison",
+    "course",
     "failures",
-    "hourly_outcomes",
+    "key_courses",
     "labels_of",
+    "leaders",
     "links",
+    "newest_messages",
     "open_times",
-    "overview",
-    "recent_failures",
+    "queue",
     "series",
     "totals",
+    "trouble",
     "waits",
 ]

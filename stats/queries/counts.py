@@ -31,6 +31,7 @@ from stats.queries.figures import (
     Step,
     Totals,
     Waits,
+    total_of,
 )
 from tracking.hits import CLICKED
 from tracking.models import TrackedLink, Visit
@@ -38,7 +39,7 @@ from tracking.models import TrackedLink, Visit
 
 def totals(cut: Cut) -> Totals:
     """Return the counts of a cut."""
-    return sum((one for _, one in rollups.sums(cut)), Totals())
+    return total_of(one for _, one in rollups.sums(cut))
 
 
 def comparison(cut: Cut) -> Comparison:
@@ -64,15 +65,19 @@ def series(cut: Cut, *, step: Step) -> list[Point]:
     An hour that lies across midnight, where a zone is half an hour off, is of the day in which it
     begins.
     """
-    found: dict[datetime, Totals] = defaultdict(Totals)
-    is_whole = step != Step.HOUR and str(cut.zone) in ("UTC", "Etc/UTC")
-    for began_at, counts in rollups.days(cut) if is_whole else rollups.hours(cut):
-        place = begin_of(began_at, step=step, zone=cut.zone)
-        found[place] += counts
+    is_whole = rollups.is_of_whole_days(cut, step=step)
+    return placed(rollups.days(cut) if is_whole else rollups.hours(cut), cut=cut, step=step)
+
+
+def placed(rows: Iterable[tuple[datetime, Totals]], *, cut: Cut, step: Step) -> list[Point]:
+    """Put counts of hours or days into the steps of a cut, and return all of these."""
+    found: dict[datetime, list[Totals]] = defaultdict(list)
+    for began_at, counts in rows:
+        found[begin_of(began_at, step=step, zone=cut.zone)].append(counts)
     points = []
     place = begin_of(cut.start, step=step, zone=cut.zone)
     while place.astimezone(UTC) < cut.end:
-        points.append(Point(place, found.get(place, Totals())))
+        points.append(Point(place, total_of(found.get(place, ()))))
         place = _next(place, step=step)
     return points
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -149,9 +151,7 @@ class Totals:
     unsubscribed: int = 0
 
     def __add__(self, other: Totals) -> Totals:
-        return Totals(
-            **{one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)}
-        )
+        return total_of([self, other])
 
     @property
     def delivered(self) -> int:
@@ -186,6 +186,16 @@ class Totals:
             "unsubscribe": Rate(self.unsubscribed, self.delivered),
             "complaint": Rate(self.complained, self.delivered),
         }
+
+
+COUNTS = tuple(one.name for one in fields(Totals))
+_all_counts = attrgetter(*COUNTS)
+
+
+def total_of(many: Iterable[Totals]) -> Totals:
+    """Return the sum of totals: count by count, because a page adds up thousands of them."""
+    sums = map(sum, zip(*map(_all_counts, many), strict=True))
+    return Totals(**dict(zip(COUNTS, sums, strict=False)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +285,6 @@ class Waits:
 
 def as_dict(totals: Totals) -> dict[str, Any]:
     """Return the counts by name, those that follow from others too."""
-    counts = {one.name: getattr(totals, one.name) for one in fields(totals)}
+    counts = dict(zip(COUNTS, _all_counts(totals), strict=True))
     derived = ("accepted", "sent", "delivered", "stopped")
     return {name: getattr(totals, name) for name in derived} | counts

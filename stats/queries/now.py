@@ -1,100 +1,163 @@
-"""Answer how mail flows; the only place where figures are read."""
+"""Look at the queue as it is at this moment, and at the newest failures, by indexes alone.
+
+History is read from the rollups, never here. What waits is counted there too: there may be a
+million of those. The SQL is that of both databases.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from django.db.models import Count, Min
-from django.db.models.functions import TruncHour
+from django.db import connection
+from django.db.models import QuerySet
+from django.utils.dateparse import parse_datetime
 
-from sending.models import Message, Status, first_id_since
-from sending.models.message import WAITING
+from sending.models import Message, Status
 
-ARRIVED = (Status.SENT, Status.DELIVERED)
 TROUBLE = (Status.BOUNCED, Status.COMPLAINED, Status.REJECTED, Status.FAILED, Status.EXPIRED)
-CHART_HOURS = 24
+# More deferred messages than this are not counted, and of the newest ones the reasons are.
+MOST_COUNTED = 50_000
+REASONS_OF = 300
+# How many of the newest events tell the rate, and how many of the newest failures a key's own.
+EVENTS_OF_RATE = 3000
+FAILURES_OF_KEY = 2000
+# A hold on a message that ended so long ago should have been taken back.
+LAPSED = timedelta(seconds=60)
+
+# Each is one short walk along an index: message_held, message_by_status, message_due, the ids.
+LOOK = f"""
+SELECT (SELECT SUM(waiting) FROM stats_day WHERE dimension = 'all'),
+  (SELECT COUNT(*) FROM sending_message WHERE status = 'sending'),
+  (SELECT MIN(lease_until) FROM sending_message WHERE status = 'sending'),
+  (SELECT COUNT(*) FROM (SELECT 1 FROM sending_message
+    WHERE status = 'deferred' LIMIT {MOST_COUNTED}) AS deferred),
+  (SELECT COUNT(*) FROM (SELECT 1 FROM sending_message
+    WHERE status = 'unknown' LIMIT {MOST_COUNTED}) AS of_unknown_end),
+  (SELECT MIN(next_attempt_at) FROM sending_message
+    WHERE status IN ('queued', 'deferred') AND priority = 0),
+  (SELECT MIN(next_attempt_at) FROM sending_message
+    WHERE status IN ('queued', 'deferred') AND priority = 1),
+  (SELECT COUNT(*) FROM (SELECT kind, occurred_at FROM sending_event
+    ORDER BY id DESC LIMIT {EVENTS_OF_RATE}) AS newest
+    WHERE kind = 'sent' AND occurred_at >= %s),
+  (SELECT MIN(occurred_at) FROM (SELECT occurred_at FROM sending_event
+    ORDER BY id DESC LIMIT {EVENTS_OF_RATE}) AS newest)
+"""  # noqa: S608 - the numbers are ours
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
-    """The messages accepted since a moment by what became of them, and the queue as it is now.
+class Queue:
+    """The queue at a moment. `waiting` are all that are not done; the next two are among them.
 
-    `oldest_waiting_seconds` is None when nothing is overdue.
+    `deferred` and `unknown` go no further than `MOST_COUNTED`. `overdue_seconds`: how long the
+    one that waits longest has been due; None when none is. `per_minute`: handed over of late.
     """
 
-    accepted: int
-    handed_over: int
     waiting: int
+    sending: int
     deferred: int
-    in_trouble: int
-    suppressed: int
-    oldest_waiting_seconds: int | None
+    unknown: int
+    overdue_seconds: int | None
+    lapsed_seconds: int | None
+    per_minute: int
+
+    @property
+    def is_more_deferred(self) -> bool:
+        """Tell whether more messages are deferred than were counted."""
+        return self.deferred >= MOST_COUNTED
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Return when all is sent if it goes on like this; None while nothing moves."""
+        left = max(self.waiting - self.deferred, 0)
+        return left * 60 / self.per_minute if left and self.per_minute else None
 
 
-def overview(*, since: datetime, now: datetime) -> Overview:
-    """Return the figures of the messages accepted since then, and of the whole queue."""
-    by_status: Counter[str] = Counter(
-        dict(
-            Message.objects.filter(id__gte=first_id_since(since))
-            .values_list("status")
-            .annotate(number=Count("id"))
-        )
+def queue(*, now: datetime) -> Queue:
+    """Return the queue as it is, in one statement that no number of messages makes slow."""
+    minute_ago = now - timedelta(minutes=1)
+    with connection.cursor() as cursor:
+        cursor.execute(LOOK, [connection.ops.adapt_datetimefield_value(minute_ago)])
+        waiting, sending, lease, deferred, unknown, single, batch, sent, oldest = cursor.fetchone()
+    due = [one for one in (_moment(single), _moment(batch)) if one is not None and one <= now]
+    lapsed, begin = _moment(lease), max(_moment(oldest) or minute_ago, minute_ago)
+    seconds = max((now - begin).total_seconds(), 1.0)
+    return Queue(
+        waiting=max(waiting or 0, sending + deferred),
+        sending=sending,
+        deferred=deferred,
+        unknown=unknown,
+        overdue_seconds=int((now - min(due)).total_seconds()) if due else None,
+        lapsed_seconds=(
+            int((now - lapsed).total_seconds()) if lapsed and lapsed < now - LAPSED else None
+        ),
+        per_minute=round(sent * 60 / seconds),
     )
-    queue = dict(
-        Message.objects.filter(status__in=(*WAITING, Status.SENDING))
-        .values_list("status")
-        .annotate(number=Count("id"))
-    )
-    oldest = Message.objects.filter(status__in=WAITING, next_attempt_at__lte=now).aggregate(
-        since=Min("next_attempt_at")
-    )["since"]
-    return Overview(
-        accepted=by_status.total() - by_status[Status.SUPPRESSED],
-        handed_over=sum(by_status[status] for status in ARRIVED),
-        waiting=queue.get(Status.QUEUED, 0) + queue.get(Status.SENDING, 0),
-        deferred=queue.get(Status.DEFERRED, 0),
-        in_trouble=sum(by_status[status] for status in TROUBLE),
-        suppressed=by_status[Status.SUPPRESSED],
-        oldest_waiting_seconds=int((now - oldest).total_seconds()) if oldest else None,
-    )
 
 
-def hourly_outcomes(*, now: datetime) -> dict[str, Any]:
-    """Return the last 24 hours by hour of acceptance (UTC): labels, counts for each outcome."""
-    last = now.replace(minute=0, second=0, microsecond=0)
-    hours = [last - timedelta(hours=back) for back in reversed(range(CHART_HOURS))]
-    counted = (
-        Message.objects.filter(id__gte=first_id_since(hours[0]))
-        .annotate(hour=TruncHour("accepted_at", tzinfo=now.tzinfo))
-        .values_list("hour", "status")
-        .annotate(number=Count("id"))
-    )
-    numbers = {(hour, status): number for hour, status, number in counted}
-    groups = {
-        "handed over": ARRIVED,
-        "waiting": (*WAITING, Status.SENDING),
-        "bounced or failed": TROUBLE,
-        "suppressed": (Status.SUPPRESSED,),
-    }
-    return {
-        "labels": [hour.strftime("%H:%M") for hour in hours],
-        "series": {
-            name: [sum(numbers.get((hour, status), 0) for status in statuses) for hour in hours]
-            for name, statuses in groups.items()
-        },
-    }
+def _moment(value: Any) -> datetime | None:
+    """Return a time as the database gives it: SQLite does so as text in UTC."""
+    moment = parse_datetime(value) if isinstance(value, str) else value
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
-def recent_failures(*, limit: int) -> list[Message]:
-    """Return the newest messages that ended in trouble, with the words of the server."""
-    newest = [
-        message
-        for status in TROUBLE
-        for message in Message.objects.filter(status=status)
-        .defer("attribs", "subject")
-        .order_by("-id")[:limit]
-    ]
-    return sorted(newest, key=lambda message: message.id, reverse=True)[:limit]
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A message that ended in trouble, with the words of the server."""
+
+    message_id: UUID
+    recipient: str
+    status: str
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """The newest failures, and why the newest of the deferred messages wait, by frequency."""
+
+    failures: list[Failure]
+    reasons: list[tuple[str, int]]
+
+
+def trouble(*, limit: int, keys: Sequence[UUID] = ()) -> Trouble:
+    """Return what went wrong of late, of these keys or of all, in one statement.
+
+    Of chosen keys only the failures among the newest of all are found.
+    """
+    depth = FAILURES_OF_KEY if keys else limit
+    parts = [_newest(status, depth, keys) for status in TROUBLE]
+    rows = parts[0].union(*parts[1:], _newest(Status.DEFERRED, REASONS_OF, keys), all=True)
+    failures, reasons = [], Counter[str]()
+    for row in rows:
+        if row[2] == Status.DEFERRED:
+            reasons[row[4]] += 1
+        else:
+            failures.append(Failure(*row))
+    failures.sort(key=lambda one: one.message_id, reverse=True)
+    return Trouble(failures[:limit], reasons.most_common(5))
+
+
+def _newest(status: Status, number: int, keys: Sequence[UUID]) -> QuerySet[Message, Any]:
+    newest = Message.objects.filter(status=status).order_by("-id").values("id")[:number]
+    rows = Message.objects.filter(id__in=newest)
+    if keys:
+        rows = rows.filter(api_key__in=keys)
+    return rows.values_list("id", "recipient", "status", "status_at", "reason")
+
+
+def newest_messages(key_id: UUID, *, limit: int) -> list[Message]:
+    """Return the newest messages of a key."""
+    rows = Message.objects.filter(api_key=key_id).select_related("template_version__template")
+    return list(rows.only(*SHOWN).order_by("-id")[:limit])
+
+
+SHOWN = (
+    "recipient", "status", "status_at", "reason", "accepted_at", "opened_at", "clicked_at",
+    "template_version__number", "template_version__template__name",
+)  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from apikeys.models import ApiKey
 from sending.models import RecipientDomain, TemplateVersion
 from sending.pacing.providers import DOMAINS
 from stats.models import MEASURES, Day, Dimension, Hour, Tally
-from stats.queries.figures import By, Cut, Totals
+from stats.queries.figures import By, Cut, Step, Totals
 
 SUMS = {f"sum_{name}": Sum(name) for name in MEASURES}
 DERIVED = {
@@ -52,20 +52,46 @@ def spans(start: datetime, end: datetime) -> Iterator[tuple[type[Hour] | type[Da
         yield Hour, last, end
 
 
+def is_of_whole_days(cut: Cut, *, step: Step) -> bool:
+    """Tell whether the days of the rollups, which are in UTC, are those of the series."""
+    return step != Step.HOUR and str(cut.zone) in ("UTC", "Etc/UTC")
+
+
 def sums(cut: Cut, *groups: str, by: By | None = None) -> Iterator[tuple[tuple[Any, ...], Totals]]:
     """Return the sums of a cut for each combination of the columns in `groups`.
 
     A combination may come several times. `by`: of the rows of that dimension, not of the cut's.
     """
-    for model, start, end in spans(cut.start, cut.end):
-        yield from summed(_rows(model, cut, by=by, start=start, end=end), *groups)
+    return summed(rows_of(cut, by=by), *groups)
+
+
+def rows_of(*cuts: Cut, by: By | None = None) -> list[QuerySet[Any]]:
+    """Return the rows of cuts of the same mail: of whole days, and of the hours at their ends."""
+    parts = [part for cut in cuts for part in spans(cut.start, cut.end)]
+    return _rows_in(parts, cuts[0], by=by)
+
+
+def hours_of(*cuts: Cut) -> list[QuerySet[Any]]:
+    """Return the rows of each hour of cuts of the same mail."""
+    return _rows_in([(Hour, cut.start, cut.end) for cut in cuts], cuts[0], by=None)
+
+
+def _rows_in(
+    parts: Iterable[tuple[type[Hour] | type[Day], Any, Any]], cut: Cut, *, by: By | None
+) -> list[QuerySet[Any]]:
+    """Return the rows of spans of time, having looked up once what the cut is about."""
+    asked = cut.by if by is None else by
+    keys = key_ids(cut)
+    values = _values(cut) if asked == cut.by else None
+    return [
+        _rows(model, by=asked, keys=keys, values=values, start=start, end=end)
+        for model, start, end in parts
+    ]
 
 
 def hours(cut: Cut) -> Iterator[tuple[datetime, Totals]]:
     """Return the counts of each hour that has any."""
-    for (began_at,), totals in summed(
-        _rows(Hour, cut, by=None, start=cut.start, end=cut.end), "began_at"
-    ):
+    for (began_at,), totals in summed(hours_of(cut), "began_at"):
         yield began_at, totals
 
 
@@ -75,13 +101,21 @@ def days(cut: Cut) -> Iterator[tuple[datetime, Totals]]:
         yield began_at, totals
 
 
-def summed(rows: Iterable[Any], *groups: str) -> Iterator[tuple[tuple[Any, ...], Totals]]:
-    """Return the sums of some rows for each combination of the columns in `groups`."""
-    assert isinstance(rows, QuerySet)  # noqa: S101 - for the types
-    found = rows.values_list(*groups) if groups else rows.values_list("dimension")
+def summed(
+    parts: Sequence[QuerySet[Any]], *groups: str
+) -> Iterator[tuple[tuple[Any, ...], Totals]]:
+    """Return the sums of some rows for each combination of the columns in `groups`.
+
+    A combination may come once from each part; all are read in one statement.
+    """
     depth = max(len(groups), 1)
-    for row in found.annotate(**SUMS).order_by():
-        totals = Totals(**{name: row[depth + at] or 0 for at, name in enumerate(MEASURES)})
+    sums = [
+        rows.order_by().values_list(*(groups or ["dimension"])).annotate(**SUMS) for rows in parts
+    ]
+    if not sums:
+        return
+    for row in sums[0].union(*sums[1:], all=True) if len(sums) > 1 else sums[0]:
+        totals = Totals(**dict(zip(MEASURES, row[depth:], strict=True)))
         yield row[: len(groups)], totals
 
 
@@ -107,16 +141,20 @@ def provider_of(domains: Iterable[str]) -> dict[str, str]:
 
 
 def _rows(
-    model: type[Hour] | type[Day], cut: Cut, *, by: By | None, start: datetime, end: datetime
+    model: type[Hour] | type[Day],
+    *,
+    by: By,
+    keys: list[UUID],
+    values: list[str] | None,
+    start: datetime,
+    end: datetime,
 ) -> QuerySet[Any]:
-    asked = cut.by if by is None else by
     rows = model._default_manager.filter(
-        dimension=dimension_of(asked),
-        api_key__in=key_ids(cut),
+        dimension=dimension_of(by),
+        api_key__in=keys,
         began_at__gte=start.astimezone(UTC),
         began_at__lt=end.astimezone(UTC),
     )
-    values = _values(cut) if asked == cut.by else None
     return rows if values is None else rows.filter(value__in=values)
 
 

@@ -171,6 +171,7 @@ def test_every_page_of_the_dashboard_opens_without_a_complaint(
         "/admin/guard/alertchannel/add/": "Who gets the mail",
         "/admin/apikeys/apikey/add/": "Scopes",
         f"/admin/apikeys/apikey/{key.pk}/change/": "What it sends",
+        f"/admin/apikeys/apikey/{key.pk}/figures/": "Send with this key",
         "/admin/sending/template/": version.template.name,
         f"/admin/sending/template/{version.template_id}/change/": "Versions",
         "/admin/sending/route/": "To the sink",

@@ -34,6 +34,7 @@ USUAL = {
 # Whoever adds a page says here what it asks for. A page of `change` that is only looked at needs
 # the right to change nevertheless: it is the question before the act.
 OWN = {
+    "apikeys_apikey_figures": "view",
     "apikeys_apikey_secret": "change",
     "apikeys_apikey_rotate_secret": "change",
     "apikeys_apikey_revoke": "change",

@@ -8,6 +8,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from guard import alerts, watch
+from guard.models import Alert
 from sending import blocks
 from sending.blocks import Refusal
 from sending.commands import accept_batch
@@ -39,12 +41,16 @@ def test_after_a_day_without_one_it_is_over_and_a_new_one_begins_anew() -> None:
     assert (block.count, block.first_at) == (1, now)
 
 
-def test_the_first_page_tells_it(admin_client: Client) -> None:
-    blocks.note([REFUSAL], now=timezone.now())
+def test_the_first_page_tells_it_until_somebody_has_seen_to_it(admin_client: Client) -> None:
+    now = timezone.now()
+    blocks.note([REFUSAL], now=now)
+    watch.look(now=now)
     shown = admin_client.get("/admin/").content.decode()
-    assert "recipient.example refuses mail from sender.example" in shown
-    assert "1 time since" in shown
+    assert "recipient.example refuses sender.example" in shown
     assert "DMARC &lt;b&gt;policy" in shown
+    alert = Alert.objects.get()
+    alerts.acknowledge([alert.pk], by=None, now=now)
+    assert "DMARC" not in admin_client.get("/admin/").content.decode()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,0 +1,90 @@
+"""What pages with figures share: their context, their frame, and their place beside a form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from unfold.admin import ModelAdmin
+from unfold.decorators import action
+
+from stats import queries
+from stats.admin.cards import cards
+from stats.admin.charts import outcomes
+from stats.admin.spans import CHOICES, Span, read_span
+from stats.queries import By, Course
+
+# Sent by the script of an open page, which wants to replace its figures and nothing else.
+FRAGMENT_HEADER = "X-Fragment"
+
+
+def frame_of(request: HttpRequest) -> str:
+    """Return the template that a page with figures extends: a bare one for its fragment."""
+    return "stats/bare.html" if FRAGMENT_HEADER in request.headers else "admin/base_site.html"
+
+
+def figures_of(course: Course, *, span: Span) -> dict[str, Any]:
+    """Return the context of the cards, the chart of outcomes, and the choice of the time."""
+    return {
+        "span": span,
+        "span_choices": CHOICES.items(),
+        "zone": str(span.cut.zone),
+        "cards": cards(course, compared=span.compared),
+        "chart": outcomes(course.points, step=span.step),
+    }
+
+
+class FiguresPage(ModelAdmin):
+    """Give each object of a model a page of its figures, at ``OBJECT/figures/``.
+
+    A subclass names "figures" in its `actions_detail`, says in `figures_by` and `figures_value`
+    which mail is meant, and adds to the page by `figures_context` and `figures_template`.
+    """
+
+    figures_template = "stats/figures.html"
+    figures_by = By.ALL
+
+    def has_figures_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        """Allow to whoever may see the object."""
+        return self.has_view_permission(request)
+
+    @action(description="Figures", url_path="figures", icon="monitoring", permissions=["figures"])
+    def figures(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show the figures of one object."""
+        original = self.get_object(request, object_id)
+        if original is None:
+            raise Http404(f"There is no such {self.opts.verbose_name}.")
+        if not self.has_view_permission(request, original):
+            raise PermissionDenied
+        now = timezone.now()
+        value = self.figures_value(original)
+        span = read_span(request.GET, now=now, by=self.figures_by, value=value)
+        course = queries.course(span.cut, earlier=span.earlier, step=span.step)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": original,
+            "title": str(original),
+            "frame": frame_of(request),
+            "settings_url": self._address("change", original),
+            "list_url": self._address("changelist"),
+            **figures_of(course, span=span),
+            **self.figures_context(request, original, span),
+        }
+        return TemplateResponse(request, self.figures_template, context)
+
+    def figures_value(self, original: Any) -> str:
+        """Return the value of `figures_by` that the figures of the object are about."""
+        return str(original.pk)
+
+    def figures_context(self, request: HttpRequest, original: Any, span: Span) -> dict[str, Any]:
+        """Return what else the page shows."""
+        return {}
+
+    def _address(self, page: str, *objects: Any) -> str:
+        name = f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_{page}"
+        return reverse(name, args=[one.pk for one in objects])

@@ -1,0 +1,126 @@
+// Show what a figure is exactly, let charts be read by keyboard, and keep an open page up to date.
+// Everything is on the page without this script; it only asks our own address.
+"use strict";
+
+(() => {
+  const tip = document.createElement("div");
+  tip.className = "bm-tip";
+  tip.setAttribute("role", "tooltip");
+  tip.hidden = true;
+
+  function show(element) {
+    tip.textContent = element.dataset.tip;
+    tip.hidden = false;
+    const at = element.getBoundingClientRect();
+    const { width, height } = tip.getBoundingClientRect();
+    const left = Math.min(Math.max(at.left + at.width / 2 - width / 2, 8), innerWidth - width - 8);
+    const above = at.top - height - 8;
+    tip.style.left = `${Math.max(left, 8)}px`;
+    tip.style.top = `${above > 8 ? above : Math.min(at.bottom + 8, innerHeight - height - 8)}px`;
+  }
+
+  function hide() {
+    tip.hidden = true;
+    document.querySelector(".bm-at")?.classList.remove("bm-at");
+  }
+
+  function point(event) {
+    const element = event.target.closest?.("[data-tip]");
+    element ? show(element) : hide();
+  }
+
+  // What has the focus is scrolled to by the browser itself.
+  function follow() {
+    const element = document.querySelector(".bm-at") ?? document.activeElement;
+    tip.hidden || !element?.dataset.tip ? hide() : show(element);
+  }
+
+  // A chart is one stop of the Tab key; arrows go through its columns.
+  function walk(event) {
+    if (event.key === "Escape") return hide();
+    const chart = event.target.closest?.(".bm-hits");
+    const steps = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
+    if (!chart || !(event.key in steps)) return;
+    event.preventDefault();
+    const columns = [...chart.children];
+    const from = columns.findIndex((one) => one.classList.contains("bm-at"));
+    const to = Math.min(Math.max(from + steps[event.key], 0), columns.length - 1);
+    columns[from]?.classList.remove("bm-at");
+    columns[to].classList.add("bm-at");
+    show(columns[to]);
+  }
+
+  const pad = (number) => String(number).padStart(2, "0");
+
+  class Live {
+    constructor(part) {
+      this.part = part;
+      this.seconds = Number(part.dataset.live);
+      this.state = document.querySelector("[data-live-state]");
+      this.timer = 0;
+      this.askedAt = Date.now();
+      document.addEventListener("visibilitychange", () => this.wake());
+      this.note();
+      this.wait();
+    }
+
+    wake() {
+      const isOld = Date.now() - this.askedAt > this.seconds * 1000;
+      isOld && !document.hidden ? this.refresh() : this.wait();
+    }
+
+    wait() {
+      clearTimeout(this.timer);
+      if (!document.hidden) this.timer = setTimeout(() => this.refresh(), this.seconds * 1000);
+    }
+
+    async refresh() {
+      this.askedAt = Date.now();
+      // Who is reading something is not interrupted.
+      if (this.part.contains(document.activeElement) || !tip.hidden) return this.wait();
+      try {
+        const answer = await fetch(location.href, { headers: { "X-Fragment": "live" } });
+        if (answer.redirected) return this.say("Signed out. Reload the page to sign in.");
+        if (!answer.ok) throw new Error(String(answer.status));
+        this.replace(await answer.text());
+        this.note();
+      } catch {
+        this.say(`Not up to date since ${this.at}: the server cannot be reached. Trying again.`);
+      }
+      this.wait();
+    }
+
+    replace(text) {
+      const fresh = new DOMParser().parseFromString(text, "text/html").querySelector("[data-live]");
+      if (!fresh) return;
+      for (const one of this.part.querySelectorAll("details[open][id]")) {
+        fresh.querySelector(`#${CSS.escape(one.id)}`)?.setAttribute("open", "");
+      }
+      this.part.replaceChildren(...fresh.childNodes);
+    }
+
+    note() {
+      const now = new Date();
+      this.at = [now.getHours(), now.getMinutes(), now.getSeconds()].map(pad).join(":");
+      this.say(`Live, updated at ${this.at}`);
+    }
+
+    say(text) {
+      if (this.state) this.state.textContent = text;
+    }
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    document.body.append(tip);
+    document.addEventListener("pointerover", point);
+    document.addEventListener("focusin", point);
+    document.addEventListener("focusout", hide);
+    document.addEventListener("keydown", walk);
+    document.addEventListener("change", (event) => {
+      if (event.target.matches?.("select[data-submits]")) event.target.form.submit();
+    });
+    addEventListener("scroll", follow, { passive: true, capture: true });
+    const part = document.querySelector("[data-live]");
+    if (part) new Live(part);
+  });
+})();

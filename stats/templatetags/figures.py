@@ -1,0 +1,22 @@
+"""Let templates write figures as the rest of the dashboard does."""
+
+from __future__ import annotations
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from stats import words
+from stats.queries import Totals
+
+register = template.Library()
+register.filter("number", words.number)
+register.filter("short", words.short)
+register.filter("duration", words.duration)
+register.filter("seconds", words.seconds)
+
+
+@register.simple_tag
+def rate(totals: Totals, name: str) -> SafeString:
+    """Write a rate into a cell of a table, exact where it is pointed at."""
+    return format_html('<td class="bm-number">{}</td>', words.rate_mark(totals, name=name))
