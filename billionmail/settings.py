@@ -89,6 +89,29 @@ MESSAGE_STEPS = [
 # Who knows more about the events of a message than the log says, for the pages that show them.
 EVENT_NOTES = ["tracking.admin.notes.notes_on_visits"]
 
+# Who keeps more of the recipient of a message than its row says, to be told and forgotten.
+PERSONAL_DATA = [
+    "tracking.personal.hits",
+    "unsubscribe.personal.unsubscribes",
+    "stats.personal.counts",
+]
+# Tables in whose texts (or in one of which) somebody may be named in passing: they are searched.
+PERSONAL_TEXTS = [
+    "admin.LogEntry",
+    "guard.Alert",
+    "sending.Attempt",
+    "sending.Event",
+    "sending.LiftedSuppression",
+    "sending.Message",
+    "sending.ReportedBounce",
+    "sending.Route:down_reason",
+    "sending.Route:paused_reason",
+    "sending.SenderBlock",
+    "sending.SlowDown",
+    "sending.StoredAnswer",
+    "sending.Suppression",
+]
+
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

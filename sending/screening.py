@@ -1,7 +1,7 @@
 """Decide who may get mail: the one place where it is decided, before acceptance and before sending.
 
-A rule is found by the index: the address, and ``@`` with its domain. Only rules for sub-domains and
-patterns have to be compared one by one, and `sending.suppressions` keeps them few.
+A rule is found by the index: the address, its pseudonym, and ``@`` with its domain. Only rules for
+sub-domains and patterns have to be compared one by one, and `sending.suppressions` keeps them few.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from uuid import UUID
 
 from django.db import connection
@@ -19,6 +20,7 @@ from django.db.models.functions import Now
 
 from sending.models import Message, SendingProfile, Stream, Suppression
 from sending.models.suppression import BROAD, Reason
+from sending.pseudonyms import pseudonyms
 
 PATTERN = "pattern:"
 
@@ -31,11 +33,13 @@ TELLS = {
     Reason.INVALID: "was found to be no address that takes mail",
     Reason.MANUAL: "was stopped by hand",
     Reason.FREQUENCY_CAP: "has got enough mail for now",
+    Reason.FORGOTTEN: "has asked to be forgotten",
 }
 # Of several orders the first of these is told: what the recipient said comes before what we found.
 GRAVITY = (
     Reason.COMPLAINT,
     Reason.UNSUBSCRIBED,
+    Reason.FORGOTTEN,
     Reason.BLACKLIST,
     Reason.MANUAL,
     Reason.INVALID,
@@ -165,10 +169,11 @@ def _first(verdicts: Iterable[Verdict], *, despite: Collection[str]) -> list[Ver
 
 def _about(addresses: Collection[str]) -> dict[str, list[Verdict]]:
     """Return all verdicts on those of `addresses` about which something stands, gravest first."""
+    hidden = {address: pseudonyms(address) for address in addresses}
     domains = {address: address[address.rfind("@") :] for address in addresses}
     exact: dict[str, list[Rule]] = defaultdict(list)
     broad: list[Rule] = []
-    for rule, reason in _standing([*{*addresses, *domains.values()}]):
+    for rule, reason in _standing([*{*addresses, *chain(*hidden.values()), *domains.values()}]):
         if is_broad(rule):
             broad.append((rule, reason))
         else:
@@ -178,7 +183,8 @@ def _about(addresses: Collection[str]) -> dict[str, list[Verdict]]:
     match = _matcher(tuple(broad))
     found: dict[str, list[Verdict]] = {}
     for address, domain in domains.items():
-        rules = [*exact.get(address, ()), *exact.get(domain, ()), *match(address)]
+        keys = (address, *hidden[address], domain)
+        rules = [*chain(*(exact.get(key, ()) for key in keys)), *match(address)]
         if rules:
             rules.sort(key=lambda one: RANK[one[1]])
             found[address] = [Verdict(address, Reason(reason), rule) for rule, reason in rules]

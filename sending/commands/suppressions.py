@@ -143,7 +143,7 @@ def orders_about(address: str) -> QuerySet[Suppression]:
         rule = read_rule(address)
     except InvalidAddress as error:
         raise InvalidSuppression(str(error)) from None
-    return Suppression.objects.filter(address=rule)
+    return Suppression.objects.filter(address__in=suppressions.names_of(rule))
 
 
 def check_addresses(given: Any, *, key: ApiKey | None, stream: str = "") -> list[Finding]:
