@@ -29,7 +29,7 @@ from sending.models import (
     Status,
     Suppression,
 )
-from sending.pseudonyms import is_pseudonym
+from sending.pseudonyms import is_pseudonym, pseudonym
 from sending.screening import key_of
 
 AT_ONCE = 1000
@@ -59,10 +59,21 @@ class Forgotten:
     on_their_way: int
     named_in_queue: int
 
+    def __str__(self) -> str:
+        return (
+            f"{self.messages} messages were anonymised and {self.mentions} other texts struck out. "
+            f"It stays suppressed as {self.pseudonym}."
+        )
+
     @property
-    def is_complete(self) -> bool:
-        """Tell whether nothing is left."""
-        return not self.on_their_way and not self.named_in_queue
+    def left(self) -> str:
+        """Say what could not be erased yet; empty when that is nothing."""
+        if not self.on_their_way and not self.named_in_queue:
+            return ""
+        return (
+            f"{self.on_their_way} messages to it are being handed over, and {self.named_in_queue} "
+            "to others that name it wait to be sent: forget it once more when they have left."
+        )
 
 
 def export_recipient(given: str) -> dict[str, Any]:
@@ -115,6 +126,11 @@ def forget_recipient(given: str, *, by: str, now: datetime) -> Forgotten:
         on_their_way=len(ids),
         named_in_queue=waiting,
     )
+
+
+def pseudonym_of(given: str) -> str:
+    """Return by what an address is named where it must not stand in clear."""
+    return pseudonym(_key(given))
 
 
 def personal_data() -> list[PersonalData]:

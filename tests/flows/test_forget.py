@@ -211,7 +211,7 @@ def test_no_outlives_the_erasure_at_every_door(story: Story, sink: Sink) -> None
     Message.objects.filter(pk=waiting.pk).update(recipient=ANN)
     forget_recipient("dora@recipient.example", by="ann", now=timezone.now())
     done = forget_recipient(ANN, by="ann", now=timezone.now())
-    assert done.is_complete
+    assert done.left == ""
 
     assert Message.objects.get(pk=waiting.pk).status == Status.SUPPRESSED
     refused = Client(headers={"X-API-Key": story.secret}).post(
@@ -287,7 +287,7 @@ def test_what_is_being_handed_over_is_not_hidden(route: Route) -> None:
     assert (done.on_their_way, done.messages) == (1, 0)
     Message.objects.update(status=Status.SENT, lease_until=None)
     again = forget_recipient(message.recipient, by="ann", now=timezone.now())
-    assert again.is_complete
+    assert again.left == ""
     assert is_pseudonym(Message.objects.get().recipient)
 
 

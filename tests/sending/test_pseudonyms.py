@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from sending import ledger
 from sending.addresses import parse_address
+from sending.checks import check_forgotten
 from sending.commands.requests import check_request
 from sending.models import Priority, Suppression
 from sending.pseudonyms import is_pseudonym, pseudonym, pseudonyms
@@ -58,3 +59,13 @@ def test_no_outlives_the_rotation_of_keys_at_every_door(settings: Any) -> None:
     )
     blocked = ledger.take_in(intake)
     assert [str(one) for one in blocked.values()] == [str(verdict)]
+
+
+@pytest.mark.django_db
+def test_a_key_that_was_taken_away_too_early_is_noticed(settings: Any) -> None:
+    suppress(pseudonym(ANN), reason=Suppression.Reason.FORGOTTEN, now=timezone.now())
+    assert check_forgotten() == []
+    settings.ENCRYPTION_KEYS = ["new" * 20]
+    (warning,) = check_forgotten()
+    assert warning.id == "sending.W003"
+    assert "1 people" in warning.msg

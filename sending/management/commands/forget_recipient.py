@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -37,16 +38,9 @@ class Command(BaseCommand):
             done = _forget(options["address"])
         except InvalidRecipient as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(
-            f"{done.messages} messages were anonymised and {done.mentions} other texts struck out. "
-            f"It stays suppressed as {done.pseudonym}."
-        )
-        if not done.is_complete:
-            raise CommandError(
-                f"{done.on_their_way} messages to it are being handed over, and "
-                f"{done.named_in_queue} to others that name it wait to be sent. "
-                "Run this once more when they have left."
-            )
+        self.stdout.write(str(done))
+        if done.left:
+            raise CommandError(done.left)
 
 
 def _forget(address: str) -> Forgotten:
@@ -58,10 +52,4 @@ def _forget(address: str) -> Forgotten:
         time.sleep(PAUSE_SECONDS)
         done = forget_recipient(address, by="forget_recipient", now=timezone.now())
         messages, mentions = messages + done.messages, mentions + done.mentions
-    return Forgotten(
-        pseudonym=done.pseudonym,
-        messages=messages,
-        mentions=mentions,
-        on_their_way=done.on_their_way,
-        named_in_queue=done.named_in_queue,
-    )
+    return replace(done, messages=messages, mentions=mentions)
