@@ -208,6 +208,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     # Each worker does it every hour; this is for a pool that forks.
     "truncate-ips": {"task": "tracking.truncate_ips", "schedule": 3600.0},
+    "forget-old-places": {"task": "sending.forget_old_places", "schedule": 3600.0},
     # As the first one: each worker counts twice a second.
     "roll-stats": {"task": "stats.roll", "schedule": 30.0, "options": {"expires": 10}},
     # Each worker does it every minute; this is for a pool that forks.
@@ -219,6 +220,10 @@ CELERY_BEAT_SCHEDULE = {
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=60)
 SWEEP_SECONDS = env.float("SWEEP_SECONDS", default=1.0)
 QUEUE_LIFETIME_HOURS = env.int("QUEUE_LIFETIME_HOURS", default=24)
+# So many bulk mails to one recipient in 24 hours and in 7 days, if a key has no numbers of its own;
+# 0: any number.
+BULK_CAP_PER_DAY = env.int("BULK_CAP_PER_DAY", default=0)
+BULK_CAP_PER_WEEK = env.int("BULK_CAP_PER_WEEK", default=0)
 # While Redis is away, each worker takes this part of every limit.
 PACING_ASSUMED_WORKERS = env.int("PACING_ASSUMED_WORKERS", default=4)
 # How long limits are remembered by a worker; a change takes effect after that.

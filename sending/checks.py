@@ -65,6 +65,17 @@ def check_forgotten(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+@register()
+def check_caps(**kwargs: Any) -> list[CheckMessage]:
+    """Refuse a cap below nothing (E004)."""
+    names = ("BULK_CAP_PER_DAY", "BULK_CAP_PER_WEEK")
+    return [
+        _error(f"{name} is {getattr(settings, name)}; it must be 0 (no cap) or more.", "E004")
+        for name in names
+        if getattr(settings, name) < 0
+    ]
+
+
 def _error(message: str, number: str) -> Error:
     return Error(
         message, hint="Correct it in the settings or the environment.", id=f"sending.{number}"

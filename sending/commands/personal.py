@@ -22,6 +22,7 @@ from sending.errors import InvalidRecipient
 from sending.ledger.withdrawal import IS_ASCII
 from sending.models import (
     Attempt,
+    BulkPlace,
     Event,
     LiftedSuppression,
     Message,
@@ -85,6 +86,7 @@ def export_recipient(given: str) -> dict[str, Any]:
     about = Q(address__in=names)
     told["suppressions"] = _rows(Suppression.objects.filter(about).order_by("id"))
     told["lifted_suppressions"] = _rows(LiftedSuppression.objects.filter(about).order_by("id"))
+    told["counted_for_the_cap"] = _rows(BulkPlace.objects.filter(address=address))
     bounces = ReportedBounce.objects.filter(Q(address=address) | Q(message_id__in=ids))
     told["reported_bounces"] = _rows(bounces.order_by("id"))
     told["messages"] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -15,7 +15,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_aware
 
 from apikeys.models import ApiKey
-from sending import screening, suppressions
+from sending import caps, screening, suppressions
 from sending.addresses import InvalidAddress, parse_address
 from sending.commands.requests import despite_of
 from sending.errors import InvalidSuppression, NotSuppressed
@@ -161,7 +161,14 @@ def check_addresses(given: Any, *, key: ApiKey | None, stream: str = "") -> list
         if stream not in Stream.values:
             raise InvalidSuppression(f"stream must be one of: {', '.join(Stream.values)}.")
         profile.stream = stream
-    return screening.examine(addresses, despite=despite_of(profile))
+    findings = screening.examine(addresses, despite=despite_of(profile))
+    capped = caps.would_exceed(set(addresses), profile)
+    return [
+        replace(one, blocked_by=capped[one.address])
+        if one.blocked_by is None and one.address in capped
+        else one
+        for one in findings
+    ]
 
 
 def _address(text: Any) -> str:

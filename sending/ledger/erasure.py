@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q
 
-from sending.models import Attempt, Event, Message, ReportedBounce, Status
+from sending.models import Attempt, BulkPlace, Event, Message, ReportedBounce, Status
 from sending.models.suppression import Reason
 
 _reply_of = re.compile(r"(?:(\d{3})(?![\d.]))?[ -]*(\d\.\d{1,3}\.\d{1,3})?(?![\d.])").match
@@ -51,6 +51,7 @@ def anonymise(message_ids: Collection[UUID], *, recipient: str) -> int:
         _bare_events(reasons)
         Attempt.objects.filter(message_id__in=reasons).update(reply_text="", transport_id="")
         ReportedBounce.objects.filter(message_id__in=reasons).delete()
+        BulkPlace.objects.filter(message_id__in=reasons).delete()
     return len(reasons)
 
 

@@ -321,7 +321,7 @@ def test_what_is_no_address_and_who_does_not_confirm_changes_nothing(monkeypatch
 
 def test_every_table_is_searched_anonymised_or_holds_nobody() -> None:
     searched = {one.partition(":")[0] for one in configured.PERSONAL_TEXTS}
-    anonymised = {"tracking.Visit", "unsubscribe.Unsubscribe"}
+    anonymised = {"tracking.Visit", "unsubscribe.Unsubscribe", "sending.BulkPlace"}
     counted = {
         "stats.Hour", "stats.Day", "stats.Tally", "stats.Progress", "stats.CountedHits",
         "tracking.Relabelled",
