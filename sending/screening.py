@@ -50,14 +50,24 @@ GRAVITY = (
 RANK = {str(reason): rank for rank, reason in enumerate(GRAVITY)}
 
 # The addresses come as one array: the planner needs far longer for a list of a thousand values.
+# Pseudonyms are looked for only where there is one at all, and one by one: an array twice as long
+# would make the planner read small tables whole.
 STANDING = """
 SELECT address, reason FROM sending_suppression
-WHERE address = ANY(%s) AND (expires_at IS NULL OR expires_at > statement_timestamp())
+WHERE address = ANY(%s::text[]) AND (expires_at IS NULL OR expires_at > statement_timestamp())
+UNION ALL
+SELECT found.address, found.reason FROM unnest(%s::text[]) AS hidden (address)
+CROSS JOIN LATERAL (
+    SELECT address, reason FROM sending_suppression
+    WHERE address = hidden.address AND (expires_at IS NULL OR expires_at > statement_timestamp())
+    LIMIT {reasons}
+) AS found
+WHERE EXISTS (SELECT FROM sending_suppression WHERE kind <> 'address' AND kind = 'pseudonym')
 UNION ALL
 SELECT address, reason FROM sending_suppression
 WHERE kind <> 'address' AND kind IN ('subdomains', 'pattern')
     AND (expires_at IS NULL OR expires_at > statement_timestamp())
-"""
+""".replace("{reasons}", str(len(Reason)))
 
 # What `screen` reads of a message.
 SCREENED = ("recipient", "stream", "api_key_id")
@@ -173,7 +183,7 @@ def _about(addresses: Collection[str]) -> dict[str, list[Verdict]]:
     domains = {address: address[address.rfind("@") :] for address in addresses}
     exact: dict[str, list[Rule]] = defaultdict(list)
     broad: list[Rule] = []
-    for rule, reason in _standing([*{*addresses, *chain(*hidden.values()), *domains.values()}]):
+    for rule, reason in _standing({*addresses, *domains.values()}, set(chain(*hidden.values()))):
         if is_broad(rule):
             broad.append((rule, reason))
         else:
@@ -191,15 +201,22 @@ def _about(addresses: Collection[str]) -> dict[str, list[Verdict]]:
     return found
 
 
-def _standing(keys: list[str]) -> list[Rule]:
-    """Return the orders under one of `keys`, and all broad ones, that have not expired."""
+def _standing(keys: set[str], hidden: set[str]) -> list[Rule]:
+    """Return the orders under a key or pseudonym, and all broad ones, that have not expired."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute(STANDING, [keys])
+            cursor.execute(STANDING, [_array(keys), _array(hidden)])
             return cursor.fetchall()
     live = Suppression.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
-    rules = live.filter(address__in=keys).values_list("address", "reason")
+    rules = live.filter(address__in=keys | hidden).values_list("address", "reason")
     return list(rules.union(live.filter(kind__in=BROAD).values_list("address", "reason"), all=True))
+
+
+def _array(texts: Iterable[str]) -> str:
+    """Write an array as PostgreSQL reads it; psycopg needs longer."""
+    quoted = (text.replace("\\", r"\\").replace('"', r"\"") for text in texts)
+    joined = '","'.join(quoted)
+    return f'{{"{joined}"}}' if joined else "{}"
 
 
 Matcher = Callable[[str], list[Rule]]

@@ -22,7 +22,7 @@ from sending.addresses import InvalidAddress, parse_address
 from sending.errors import TooManyRules
 from sending.models import LiftedSuppression, Message, Suppression
 from sending.models.suppression import BROAD, Kind, Reason
-from sending.pseudonyms import pseudonym, pseudonyms
+from sending.pseudonyms import is_pseudonym, pseudonym, pseudonyms
 from sending.screening import PATTERN, TELLS, Verdict, decide, examine, is_broad, key_of
 
 __all__ = [
@@ -110,6 +110,8 @@ def kind_of(rule: str) -> Kind:
     """Return whom a stored rule is about."""
     if rule.startswith(PATTERN):
         return Kind.PATTERN
+    if is_pseudonym(rule):
+        return Kind.PSEUDONYM
     return {"@": Kind.DOMAIN, ".": Kind.SUBDOMAINS}.get(rule[:1], Kind.ADDRESS)
 
 
@@ -220,13 +222,13 @@ def forget(address: str, *, now: datetime, by: str) -> str:
     with transaction.atomic():
         known = set(Suppression.objects.filter(address=hidden).values_list("reason", flat=True))
         Suppression.objects.filter(address=address, reason__in=known).delete()
-        Suppression.objects.filter(address=address).update(address=hidden, note="")
+        Suppression.objects.filter(address=address).update(
+            address=hidden, kind=Kind.PSEUDONYM, note=""
+        )
         LiftedSuppression.objects.filter(address=address).update(
-            address=hidden, note="", lift_note=""
+            address=hidden, kind=Kind.PSEUDONYM, note="", lift_note=""
         )
         suppress(hidden, reason=Reason.FORGOTTEN, now=now, by=by)
-        ledger.withdraw_held({address})
-        transaction.on_commit(partial(ledger.withdraw_held, {address}))
     return hidden
 
 

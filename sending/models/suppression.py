@@ -36,6 +36,7 @@ class Order(models.Model):
         DOMAIN = "domain", "A domain"
         SUBDOMAINS = "subdomains", "A domain and its sub-domains"
         PATTERN = "pattern", "A pattern"
+        PSEUDONYM = "pseudonym", "Somebody who was forgotten"
 
     address = models.CharField(max_length=320)
     kind = models.CharField(
