@@ -28,7 +28,13 @@ MAX_ERRORS = 100
 MAX_LISTED = 1000
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 # What the recipient said is taken back only with a reason.
-ASKED_FOR = frozenset({Suppression.Reason.UNSUBSCRIBED, Suppression.Reason.COMPLAINT})
+ASKED_FOR = frozenset(
+    {
+        Suppression.Reason.UNSUBSCRIBED,
+        Suppression.Reason.COMPLAINT,
+        Suppression.Reason.FORGOTTEN,
+    }
+)
 COLUMNS = ("address", "reason", "note", "expires_at")
 _UNWRITABLE = re.compile("[\x00-\x08\x0e-\x1f\ud800-\udfff]")
 
@@ -128,8 +134,8 @@ def remove_suppression(address: str, *, reason: str, note: str, by: str, now: da
         found = found.filter(reason=_reason(reason))
     if not note and found.filter(reason__in=ASKED_FOR).exists():
         raise InvalidSuppression(
-            "The recipient has unsubscribed or complained: give a note that says why this is "
-            "lifted, or a reason to lift another suppression only."
+            "The recipient has unsubscribed, complained or asked to be forgotten: give a note that "
+            "says why this is lifted, or a reason to lift another suppression only."
         )
     lifted = suppressions.lift_many(found, now=now, by=by, note=note)
     if not lifted:
