@@ -7,8 +7,8 @@ import re
 
 HIDDEN = "***@"
 _local_part = re.compile(r"([^\s<>()\"'\[\]:;,@]{1,64})@(?=[\w-]+\.[\w.-]*\w)")
-# A Message-ID has one, by which the message can be found.
-_is_uuid = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+# A Message-ID begins with the id of its message, by which that can be found.
+_is_of_message_id = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}[.0-9a-f]*").fullmatch
 
 
 class WithoutAddresses(logging.Formatter):
@@ -20,4 +20,4 @@ class WithoutAddresses(logging.Formatter):
 
 
 def _hidden(found: re.Match[str]) -> str:
-    return found[0] if _is_uuid(found[1]) else HIDDEN
+    return found[0] if _is_of_message_id(found[1]) else HIDDEN

@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 
 from billionmail.logs import WithoutAddresses
 
-UUID = "0193c8d2-1d2b-7c3e-8f10-a1b2c3d4e5f6"
+NAME = "0193c8d2-1d2b-7c3e-8f10-a1b2c3d4e5f6.0a1b2c3d4e5f"
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ UUID = "0193c8d2-1d2b-7c3e-8f10-a1b2c3d4e5f6"
         ("450 4.7.1 <ann.b+x@recipient.example>: slow", "450 4.7.1 <***@recipient.example>: slow"),
         ("to=ann@a.example,bob@b.example", "***@a.example,***@b.example"),
         ("jürgen@bücher.example is full", "***@bücher.example is full"),
-        (f"Message-ID <{UUID}@sender.example>", f"Message-ID <{UUID}@sender.example>"),
+        (f"Message-ID <{NAME}@sender.example>", f"Message-ID <{NAME}@sender.example>"),
         ("worker celery@host is ready, 3 @ 4", "worker celery@host is ready, 3 @ 4"),
     ],
 )
