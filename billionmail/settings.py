@@ -97,20 +97,11 @@ PERSONAL_DATA = [
 ]
 # Tables in whose texts (or in one of which) somebody may be named in passing: they are searched.
 PERSONAL_TEXTS = [
-    "admin.LogEntry",
-    "guard.Alert",
-    "sending.Attempt",
-    "sending.Event",
-    "sending.LiftedSuppression",
-    "sending.Message",
-    "sending.ReportedBounce",
-    "sending.Route:down_reason",
-    "sending.Route:paused_reason",
-    "sending.SenderBlock",
-    "sending.SlowDown",
-    "sending.StoredAnswer",
-    "sending.Suppression",
-]
+    "admin.LogEntry", "guard.Alert", "sending.Attempt", "sending.Event",
+    "sending.LiftedSuppression", "sending.Message", "sending.ReportedBounce",
+    "sending.Route:down_reason", "sending.Route:paused_reason", "sending.SenderBlock",
+    "sending.SlowDown", "sending.StoredAnswer", "sending.Suppression",
+]  # fmt: skip
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
