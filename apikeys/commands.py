@@ -128,7 +128,16 @@ def take_quota(*, key: ApiKey, count: int, now: datetime) -> None:
     # Either the first messages of the day, or too many.
     DailyUsage.objects.bulk_create([DailyUsage(key=key, date=today)], ignore_conflicts=True)
     if not _count_within(quota, key=key, count=count, today=today):
+        refusals.note(reason="quota", key_id=key.pk, address=None)
         raise _quota_exceeded(quota, key=key, count=count, now=now)
+
+
+def check_quota(*, key: ApiKey, count: int, now: datetime) -> None:
+    """Raise QuotaExceeded if `take_quota` would; count nothing."""
+    if key.quota_per_day is None or count == 0:
+        return
+    if _used(key=key, now=now) + count > key.quota_per_day:
+        raise _quota_exceeded(key.quota_per_day, key=key, count=count, now=now)
 
 
 def _count_within(quota: int, *, key: ApiKey, count: int, today: date) -> bool:
@@ -137,11 +146,14 @@ def _count_within(quota: int, *, key: ApiKey, count: int, today: date) -> bool:
     return usage.update(accepted=F("accepted") + count) == 1
 
 
+def _used(*, key: ApiKey, now: datetime) -> int:
+    today = DailyUsage.objects.filter(key=key, date=now.astimezone(UTC).date()).first()
+    return today.accepted if today else 0
+
+
 def _quota_exceeded(quota: int, *, key: ApiKey, count: int, now: datetime) -> QuotaExceeded:
-    refusals.note(reason="quota", key_id=key.pk, address=None)
+    remaining = max(quota - _used(key=key, now=now), 0)
     today = now.astimezone(UTC).date()
-    used = DailyUsage.objects.get(key=key, date=today).accepted
-    remaining = max(quota - used, 0)
     midnight = datetime.combine(today + timedelta(days=1), time.min, tzinfo=UTC)
     advice = "Split the request." if count > quota else "Try again after midnight UTC."
     return QuotaExceeded(

@@ -90,6 +90,20 @@ MESSAGE_STEPS = [
 # Who knows more about the events of a message than the log says, for the pages that show them.
 EVENT_NOTES = ["tracking.admin.notes.notes_on_visits"]
 
+# Who keeps more of the recipient of a message than its row says, to be told and forgotten.
+PERSONAL_DATA = [
+    "tracking.personal.hits",
+    "unsubscribe.personal.unsubscribes",
+    "stats.personal.counts",
+]
+# Tables in whose texts (or in one of which) somebody may be named in passing: they are searched.
+PERSONAL_TEXTS = [
+    "admin.LogEntry", "guard.Alert", "sending.Attempt", "sending.Event",
+    "sending.LiftedSuppression", "sending.Message", "sending.ReportedBounce",
+    "sending.Route:down_reason", "sending.Route:paused_reason", "sending.SenderBlock",
+    "sending.SlowDown", "sending.StoredAnswer", "sending.Suppression",
+]  # fmt: skip
+
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -186,6 +200,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     # Each worker does it every hour; this is for a pool that forks.
     "truncate-ips": {"task": "tracking.truncate_ips", "schedule": 3600.0},
+    "forget-old-places": {"task": "sending.forget_old_places", "schedule": 3600.0},
     # As the first one: each worker counts twice a second.
     "roll-stats": {"task": "stats.roll", "schedule": 30.0, "options": {"expires": 10}},
     # Each worker does it every minute; this is for a pool that forks.
@@ -197,6 +212,10 @@ CELERY_BEAT_SCHEDULE = {
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=60)
 SWEEP_SECONDS = env.float("SWEEP_SECONDS", default=1.0)
 QUEUE_LIFETIME_HOURS = env.int("QUEUE_LIFETIME_HOURS", default=24)
+# So many bulk mails to one recipient in 24 hours and in 7 days, if a key has no numbers of its own;
+# 0: any number.
+BULK_CAP_PER_DAY = env.int("BULK_CAP_PER_DAY", default=0)
+BULK_CAP_PER_WEEK = env.int("BULK_CAP_PER_WEEK", default=0)
 # While Redis is away, each worker takes this part of every limit.
 PACING_ASSUMED_WORKERS = env.int("PACING_ASSUMED_WORKERS", default=4)
 # How long limits are remembered by a worker; a change takes effect after that.
@@ -341,7 +360,12 @@ MAIL_CATCHER_PORT = env.int("MAIL_CATCHER_PORT", default=0)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {
+        "line": {
+            "()": "billionmail.logs.WithoutAddresses",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+        }
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import DatabaseError
 
+from sending.models import Suppression
+from sending.pseudonyms import prefixes
 from sending.steps import message_steps
 
 
@@ -37,6 +40,39 @@ def check_times(**kwargs: Any) -> list[CheckMessage]:
         _error(f"{name} is {getattr(settings, name)}; it must be at least {least}.", "E002")
         for name, least in limits.items()
         if getattr(settings, name) < least
+    ]
+
+
+@register(Tags.database)
+def check_forgotten(**kwargs: Any) -> list[CheckMessage]:
+    """Warn when a key was taken away under which people were forgotten (W003)."""
+    lost = Suppression.objects.filter(reason=Suppression.Reason.FORGOTTEN)
+    for prefix in prefixes():
+        lost = lost.exclude(address__startswith=prefix)
+    try:
+        number = lost.count()
+    except DatabaseError:  # before the first migration
+        return []
+    if not number:
+        return []
+    return [
+        Warning(
+            f"{number} people who asked to be forgotten would get mail again: their addresses "
+            "were hashed with a key that is in ENCRYPTION_KEYS no more.",
+            hint="Put the former key back at the end of ENCRYPTION_KEYS.",
+            id="sending.W003",
+        )
+    ]
+
+
+@register()
+def check_caps(**kwargs: Any) -> list[CheckMessage]:
+    """Refuse a cap below nothing (E004)."""
+    names = ("BULK_CAP_PER_DAY", "BULK_CAP_PER_WEEK")
+    return [
+        _error(f"{name} is {getattr(settings, name)}; it must be 0 (no cap) or more.", "E004")
+        for name in names
+        if getattr(settings, name) < 0
     ]
 
 

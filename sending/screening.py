@@ -1,7 +1,7 @@
 """Decide who may get mail: the one place where it is decided, before acceptance and before sending.
 
-A rule is found by the index: the address, and ``@`` with its domain. Only rules for sub-domains and
-patterns have to be compared one by one, and `sending.suppressions` keeps them few.
+A rule is found by the index: the address, its pseudonym, and ``@`` with its domain. Only rules for
+sub-domains and patterns have to be compared one by one, and `sending.suppressions` keeps them few.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from uuid import UUID
 
 from django.db import connection
@@ -19,6 +20,7 @@ from django.db.models.functions import Now
 
 from sending.models import Message, SendingProfile, Stream, Suppression
 from sending.models.suppression import BROAD, Reason
+from sending.pseudonyms import pseudonyms
 
 PATTERN = "pattern:"
 
@@ -31,11 +33,13 @@ TELLS = {
     Reason.INVALID: "was found to be no address that takes mail",
     Reason.MANUAL: "was stopped by hand",
     Reason.FREQUENCY_CAP: "has got enough mail for now",
+    Reason.FORGOTTEN: "has asked to be forgotten",
 }
 # Of several orders the first of these is told: what the recipient said comes before what we found.
 GRAVITY = (
     Reason.COMPLAINT,
     Reason.UNSUBSCRIBED,
+    Reason.FORGOTTEN,
     Reason.BLACKLIST,
     Reason.MANUAL,
     Reason.INVALID,
@@ -46,14 +50,24 @@ GRAVITY = (
 RANK = {str(reason): rank for rank, reason in enumerate(GRAVITY)}
 
 # The addresses come as one array: the planner needs far longer for a list of a thousand values.
+# Pseudonyms are looked for only where there is one at all, and one by one: an array twice as long
+# would make the planner read small tables whole.
 STANDING = """
 SELECT address, reason FROM sending_suppression
-WHERE address = ANY(%s) AND (expires_at IS NULL OR expires_at > statement_timestamp())
+WHERE address = ANY(%s::text[]) AND (expires_at IS NULL OR expires_at > statement_timestamp())
+UNION ALL
+SELECT found.address, found.reason FROM unnest(%s::text[]) AS hidden (address)
+CROSS JOIN LATERAL (
+    SELECT address, reason FROM sending_suppression
+    WHERE address = hidden.address AND (expires_at IS NULL OR expires_at > statement_timestamp())
+    LIMIT {reasons}
+) AS found
+WHERE EXISTS (SELECT FROM sending_suppression WHERE kind <> 'address' AND kind = 'pseudonym')
 UNION ALL
 SELECT address, reason FROM sending_suppression
 WHERE kind <> 'address' AND kind IN ('subdomains', 'pattern')
     AND (expires_at IS NULL OR expires_at > statement_timestamp())
-"""
+""".replace("{reasons}", str(len(Reason)))
 
 # What `screen` reads of a message.
 SCREENED = ("recipient", "stream", "api_key_id")
@@ -165,10 +179,11 @@ def _first(verdicts: Iterable[Verdict], *, despite: Collection[str]) -> list[Ver
 
 def _about(addresses: Collection[str]) -> dict[str, list[Verdict]]:
     """Return all verdicts on those of `addresses` about which something stands, gravest first."""
+    hidden = {address: pseudonyms(address) for address in addresses}
     domains = {address: address[address.rfind("@") :] for address in addresses}
     exact: dict[str, list[Rule]] = defaultdict(list)
     broad: list[Rule] = []
-    for rule, reason in _standing([*{*addresses, *domains.values()}]):
+    for rule, reason in _standing({*addresses, *domains.values()}, set(chain(*hidden.values()))):
         if is_broad(rule):
             broad.append((rule, reason))
         else:
@@ -178,22 +193,30 @@ def _about(addresses: Collection[str]) -> dict[str, list[Verdict]]:
     match = _matcher(tuple(broad))
     found: dict[str, list[Verdict]] = {}
     for address, domain in domains.items():
-        rules = [*exact.get(address, ()), *exact.get(domain, ()), *match(address)]
+        keys = (address, *hidden[address], domain)
+        rules = [*chain(*(exact.get(key, ()) for key in keys)), *match(address)]
         if rules:
             rules.sort(key=lambda one: RANK[one[1]])
             found[address] = [Verdict(address, Reason(reason), rule) for rule, reason in rules]
     return found
 
 
-def _standing(keys: list[str]) -> list[Rule]:
-    """Return the orders under one of `keys`, and all broad ones, that have not expired."""
+def _standing(keys: set[str], hidden: set[str]) -> list[Rule]:
+    """Return the orders under a key or pseudonym, and all broad ones, that have not expired."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute(STANDING, [keys])
+            cursor.execute(STANDING, [_array(keys), _array(hidden)])
             return cursor.fetchall()
     live = Suppression.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
-    rules = live.filter(address__in=keys).values_list("address", "reason")
+    rules = live.filter(address__in=keys | hidden).values_list("address", "reason")
     return list(rules.union(live.filter(kind__in=BROAD).values_list("address", "reason"), all=True))
+
+
+def _array(texts: Iterable[str]) -> str:
+    """Write an array as PostgreSQL reads it; psycopg needs longer."""
+    quoted = (text.replace("\\", r"\\").replace('"', r"\"") for text in texts)
+    joined = '","'.join(quoted)
+    return f'{{"{joined}"}}' if joined else "{}"
 
 
 Matcher = Callable[[str], list[Rule]]

@@ -22,6 +22,7 @@ from sending.addresses import InvalidAddress, parse_address
 from sending.errors import TooManyRules
 from sending.models import LiftedSuppression, Message, Suppression
 from sending.models.suppression import BROAD, Kind, Reason
+from sending.pseudonyms import is_pseudonym, pseudonym, pseudonyms
 from sending.screening import PATTERN, TELLS, Verdict, decide, examine, is_broad, key_of
 
 __all__ = [
@@ -30,11 +31,13 @@ __all__ = [
     "Verdict",
     "decide",
     "examine",
+    "forget",
     "history",
     "key_of",
     "kind_of",
     "lift",
     "lift_many",
+    "names_of",
     "read_rule",
     "suppress",
     "suppress_many",
@@ -107,6 +110,8 @@ def kind_of(rule: str) -> Kind:
     """Return whom a stored rule is about."""
     if rule.startswith(PATTERN):
         return Kind.PATTERN
+    if is_pseudonym(rule):
+        return Kind.PSEUDONYM
     return {"@": Kind.DOMAIN, ".": Kind.SUBDOMAINS}.get(rule[:1], Kind.ADDRESS)
 
 
@@ -169,7 +174,7 @@ def lift(
     note: str = "",
 ) -> bool:
     """End the orders about `address`, or that of one reason; return whether there was one."""
-    found = Suppression.objects.filter(address=address.strip().casefold())
+    found = Suppression.objects.filter(address__in=names_of(address))
     if reason is not None:
         found = found.filter(reason=reason)
     return lift_many(found, now=now or timezone.now(), by=by, note=note) > 0
@@ -197,8 +202,34 @@ def lift_many(orders: QuerySet[Suppression], *, now: datetime, by: str = "", not
 
 def history(address: str) -> list[LiftedSuppression]:
     """Return the orders about `address` that were lifted or have expired, the newest first."""
-    ended = LiftedSuppression.objects.filter(address=address.strip().casefold())
+    ended = LiftedSuppression.objects.filter(address__in=names_of(address))
     return list(ended.order_by("-id")[:MAX_HISTORY])
+
+
+def names_of(rule: str) -> list[str]:
+    """Return under what the orders about a rule may stand: an address has pseudonyms too."""
+    rule = rule.strip().casefold()
+    return [rule, *pseudonyms(rule)] if kind_of(rule) == Kind.ADDRESS else [rule]
+
+
+def forget(address: str, *, now: datetime, by: str) -> str:
+    """Let the orders about a case-folded address stand under its pseudonym; return that.
+
+    One more says that the person has asked for it. What was noted about the address goes, as does
+    what waits in the queue for it. Idempotent.
+    """
+    hidden = pseudonym(address)
+    with transaction.atomic():
+        known = set(Suppression.objects.filter(address=hidden).values_list("reason", flat=True))
+        Suppression.objects.filter(address=address, reason__in=known).delete()
+        Suppression.objects.filter(address=address).update(
+            address=hidden, kind=Kind.PSEUDONYM, note=""
+        )
+        LiftedSuppression.objects.filter(address=address).update(
+            address=hidden, kind=Kind.PSEUDONYM, note="", lift_note=""
+        )
+        suppress(hidden, reason=Reason.FORGOTTEN, now=now, by=by)
+    return hidden
 
 
 def _require_few_broad(orders: Iterable[NewOrder]) -> None:

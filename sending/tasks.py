@@ -14,14 +14,15 @@ import time
 from celery import shared_task
 from kombu.exceptions import OperationalError as BrokerError
 
-from sending import delivery
-from sending.worker_steps import WorkerStep
+from sending import caps, delivery
+from sending.worker_steps import PeriodicStep, WorkerStep
 
 log = logging.getLogger(__name__)
 
 COALESCE_SECONDS = 0.05
 BELL_LIFETIME_SECONDS = 10
 GARBAGE_THRESHOLD = 50_000
+PLACES_AT_ONCE = 1000
 
 
 @shared_task(name="sending.deliver", ignore_result=True)
@@ -81,6 +82,25 @@ class DeliverStep(WorkerStep):
     def stop(self, parent: object) -> None:
         """Finish what is on the wire, give back the rest."""
         delivery.stop()
+
+
+@shared_task(name="sending.forget_old_places", ignore_result=True)
+def forget_old_places() -> None:
+    """Remove what counts for no cap any more. Idempotent; safe to lose and to run twice."""
+    while caps.forget_old(limit=PLACES_AT_ONCE):
+        pass
+
+
+class CapStep(PeriodicStep):
+    """Part of every Celery worker: a thread that forgets whom bulk mail went to weeks ago."""
+
+    first_seconds = 90
+    every_seconds = 3600
+    failure = "Old places of the frequency cap could not be removed"
+
+    def work(self) -> None:
+        """Remove what counts no more."""
+        forget_old_places()
 
 
 def _collect_garbage_rarely() -> None:

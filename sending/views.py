@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -19,7 +19,7 @@ from apikeys.authentication import ApiKeyAuthentication
 from apikeys.permissions import AddressAllowed, api_key, scope
 from apikeys.throttles import KeyRateThrottle
 from sending import commands
-from sending.commands import Answer
+from sending.commands import Answer, DryRun
 
 AS_DRF_WRITES = {"separators": (",", ":"), "ensure_ascii": False}
 OPTIONAL_FIELDS = ("addresser", "attribs", "track_opens", "track_clicks")
@@ -34,7 +34,12 @@ def send(request: Request) -> HttpResponse:
     """Accept one mail: ``recipient``, and if wanted the `OPTIONAL_FIELDS`.
 
     Success means that the message is stored durably; its id is in the header ``X-Message-ID``.
+    With ``dry_run``, say what would happen.
     """
+    if _is_dry_run(request):
+        return _foretell(
+            commands.foresee_one(key=api_key(request), **_fields(request, "recipient"))
+        )
 
     def accept() -> Answer:
         message_id = commands.accept_one(key=api_key(request), **_fields(request, "recipient"))
@@ -48,7 +53,12 @@ def send(request: Request) -> HttpResponse:
 @permission_classes([AddressAllowed, scope("send")])
 @throttle_classes([KeyRateThrottle])
 def batch_send(request: Request) -> HttpResponse:
-    """Accept the same mail for up to 10,000 ``recipients``; say which were not valid."""
+    """Accept the same mail for up to 10,000 ``recipients``; say which were not valid.
+
+    With ``dry_run``, say what would happen to each.
+    """
+    if _is_dry_run(request):
+        return _foretell(commands.foresee(key=api_key(request), **_fields(request, "recipients")))
 
     def accept() -> Answer:
         receipt = commands.accept_batch(key=api_key(request), **_fields(request, "recipients"))
@@ -79,13 +89,34 @@ def _respond(request: Request, accept: Callable[[], Answer]) -> HttpResponse:
             idempotency_key=idempotency_key,
             request={"path": request.path, "body": request.data},
         )
-    # Without DRF's rendering, which would look again for what is always JSON here.
-    response = JsonResponse(answer.body, json_dumps_params=AS_DRF_WRITES)
+    response = _as_json(answer.body)
     if answer.message_id:
         response["X-Message-ID"] = str(answer.message_id)
     if answer.is_replayed:
         response["Idempotency-Replayed"] = "true"
     return response
+
+
+def _is_dry_run(request: Request) -> bool:
+    # The parser gives objects only.
+    return commands.is_dry_run(request.data.get("dry_run"))  # type: ignore[union-attr]
+
+
+def _foretell(told: DryRun) -> HttpResponse:
+    """Answer a dry run; nothing is kept of it, so that an Idempotency-Key stays free."""
+    sent = sum(one.would_send for one in told.verdicts)
+    answer = {
+        "would_send": sent,
+        "from": told.sender,
+        "subject": told.subject,
+        "verdicts": [asdict(one) for one in told.verdicts],
+    }
+    return _as_json(_success(f"Dry run: {sent} emails would be sent; nothing was stored", answer))
+
+
+def _as_json(body: Mapping[str, Any]) -> HttpResponse:
+    """Write JSON without DRF's rendering, which would look for what is always JSON here."""
+    return JsonResponse(body, json_dumps_params=AS_DRF_WRITES)
 
 
 def _fields(request: Request, whom: str) -> dict[str, Any]:

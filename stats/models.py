@@ -147,8 +147,9 @@ class Tally(models.Model):
         """What is tallied, and so what `value` is.
 
         act: the kind of an event (of opens and clicks, those by people), by when it happened.
-        failure: kind, reply code, enhanced status and text, by when it happened. wait: the bucket
-        of the time from acceptance to the hand-off, by when the message was accepted.
+        failure: kind, reply code, enhanced status and text (of what was suppressed, the reason of
+        the order), by when it happened. wait: the bucket of the time from acceptance to the
+        hand-off, by when the message was accepted.
         """
 
         ACT = "act"

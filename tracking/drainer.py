@@ -11,9 +11,10 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 from django.db import (
     InterfaceError,
@@ -141,6 +142,19 @@ class _Drain:
         with (self._home / REJECTED).open("a") as file:
             if file.tell() < MAX_REJECTED_BYTES:
                 file.write(f"{replace(hit, ip=truncated(hit.ip))!r}\n")
+
+
+def forget_rejected(message_ids: Collection[UUID]) -> None:
+    """Remove the hits on these messages from the file of those that could not be stored."""
+    path = spool.directory() / REJECTED
+    if not path.exists():
+        return
+    names = [repr(one) for one in message_ids]
+    with spool.locked(spool.directory() / LOCK):  # the file is this host's, and rarely there
+        lines = path.read_text().splitlines(keepends=True)
+        kept = [line for line in lines if not any(name in line for name in names)]
+        if len(kept) < len(lines):
+            path.write_text("".join(kept))
 
 
 def _write(name: str, hits: Sequence[Hit], *, end: int) -> None:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from sending import blocks, bounces, ledger, suppressions
 from sending.ledger import Fact
 from sending.models import Message, Status, Suppression
+from sending.pseudonyms import is_pseudonym
 from sending.replies import REJECTED, Kind, Verdict
 from sending.suppressions import NewOrder
 from tracking import visits
@@ -58,7 +59,13 @@ def record_reports(reports: Sequence[Report]) -> None:
             (by_name[fact.message_id, fact.kind, fact.key], found[fact.message_id])
             for fact, _ in new
         ]
-        _draw_consequences([(report, message) for report, message in told if report.is_proven])
+        _draw_consequences(
+            [
+                (report, message)
+                for report, message in told
+                if report.is_proven and not is_pseudonym(message.recipient)
+            ]
+        )
 
 
 def _hit(report: Report) -> Hit:

@@ -36,6 +36,8 @@ from tracking.visitors import (
 NAMES = [field.name for field in Visit._meta.concrete_fields]
 ATTRIBUTES = [field.attname for field in Visit._meta.concrete_fields]
 # What the rules find out, as against what a hit came with.
+# Of somebody who was forgotten, what it came with is gone: no rules can judge it anew.
+FORGOTTEN = 32_767
 FOUND = ("label", "is_human", "reasons", "ruleset", "client", "device", "system", "country")
 
 
@@ -62,7 +64,8 @@ def relabel(message_ids: Collection[UUID]) -> int:
     with transaction.atomic():
         # Who stores a hit holds its message, and so do we: nobody writes beside us.
         ledger.hold(message_ids)
-        changed = _judge(Visit.objects.filter(message_id__in=message_ids))
+        of_messages = Visit.objects.filter(message_id__in=message_ids)
+        changed = _judge(of_messages.exclude(ruleset=FORGOTTEN))
         _write(changed)
         _keep_firsts(message_ids)
         changed_ids = {visit.message_id for visit in changed}
@@ -96,6 +99,13 @@ def truncate_ips(*, before: datetime, limit: int) -> int:
         for network, ids in by_network.items():
             Visit.objects.filter(event_id__in=ids).update(ip=network or None, has_whole_ip=False)
     return sum(map(len, by_network.values()))
+
+
+def forget(message_ids: Collection[UUID]) -> None:
+    """Keep of the hits on these messages only what is counted."""
+    Visit.objects.filter(message_id__in=message_ids).update(
+        ip=None, has_whole_ip=False, user_agent="", purpose="", ruleset=FORGOTTEN
+    )
 
 
 def _visit(hit: Hit, event_id: int) -> Visit:

@@ -105,6 +105,8 @@ class SendingProfileForm(forms.ModelForm):
             "stream",
             "has_unsubscribe_link",
             "heeds_unsubscribes",
+            "bulk_per_day",
+            "bulk_per_week",
             "track_opens",
             "track_clicks",
             "is_strict",
@@ -177,6 +179,7 @@ class SendingProfileInline(StackedInline):
                     ("reply_to", "stream"),
                     ("has_unsubscribe_link", "is_strict"),
                     "heeds_unsubscribes",
+                    ("bulk_per_day", "bulk_per_week"),
                     ("track_opens", "track_clicks"),
                 )
             },

@@ -128,6 +128,35 @@ class ImportForm(forms.Form):
     )
 
 
+class PersonalDataForm(forms.Form):
+    """Say whose data is to be told or forgotten."""
+
+    address = forms.CharField(max_length=320, widget=UnfoldAdminTextInputWidget)
+    act = forms.ChoiceField(
+        label="What to do",
+        choices=[
+            ("export", "Download everything that is stored, as JSON"),
+            ("forget", "Forget the recipient, for ever"),
+        ],
+        widget=UnfoldAdminSelectWidget,
+    )
+    again = forms.CharField(
+        label="The address again",
+        required=False,
+        max_length=320,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="To forget, which cannot be undone.",
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse to forget whom only one of the fields names."""
+        cleaned = super().clean() or self.cleaned_data
+        names = [str(cleaned.get(name, "")).strip().casefold() for name in ("address", "again")]
+        if cleaned.get("act") == "forget" and names[0] != names[1]:
+            self.add_error("again", "Type the address a second time to confirm.")
+        return cleaned
+
+
 class CheckForm(forms.Form):
     """Ask what is decided about addresses."""
 

@@ -11,13 +11,20 @@ from typing import Any
 from django.contrib import messages
 from django.db.models import Count
 from django.db.models.functions import TruncDate
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseRedirect,
+    JsonResponse,
+    StreamingHttpResponse,
+)
 from django.urls import reverse
 from django.utils import timezone
 from unfold.decorators import action
 
 from sending.admin.base import OperatorAdmin
-from sending.admin.suppression_forms import CheckForm, ImportForm, PasteForm
+from sending.admin.suppression_forms import CheckForm, ImportForm, PasteForm, PersonalDataForm
+from sending.commands import personal
 from sending.commands import suppressions as commands
 from sending.commands.suppressions import ImportReport
 from sending.errors import SendingError
@@ -25,12 +32,29 @@ from sending.models import Suppression
 from sending.screening import Finding
 
 CHART_DAYS = 30
+TOLD = (
+    "To forget erases the address, the contents and the history of its messages, where they were "
+    "opened from, what servers said, notes, and logs of the dashboard. Counts stay. A keyed hash "
+    "stays among the suppressions, so that no mail goes there; lift it when the person asks for "
+    "mail again.",
+    "Every table is read once, which takes minutes where there are many millions of messages; "
+    "manage.py export_recipient and forget_recipient do the same. Backups and the logs of your "
+    "mail servers are not reached.",
+)
 
 
 class SuppressionPages(OperatorAdmin):
     """What can be done from the list, besides looking at it."""
 
-    actions_list = ("check_addresses", "paste", "import_file", "export_file", "figures", "lifted")
+    actions_list = (
+        "check_addresses",
+        "paste",
+        "import_file",
+        "export_file",
+        "figures",
+        "lifted",
+        "personal",
+    )
 
     @action(description="Check", url_path="check", icon="fact_check", permissions=["view"])
     def check_addresses(self, request: HttpRequest) -> HttpResponse:
@@ -137,6 +161,47 @@ class SuppressionPages(OperatorAdmin):
             rows=rows,
             most=max((max(numbers) for _, _, numbers in rows), default=0),
         )
+
+    def has_forget_permission(self, request: HttpRequest) -> bool:
+        """Allow to owners alone: no other role may change suppressions, and nobody edits one."""
+        return self.is_permitted(request, "change")
+
+    @action(description="Personal data", url_path="personal", icon="policy", permissions=["forget"])
+    def personal(self, request: HttpRequest) -> HttpResponse:
+        """Tell all that is stored about an address, or forget it after it was typed twice."""
+        form = PersonalDataForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            act = self._export if form.cleaned_data["act"] == "export" else self._forget
+            try:
+                return act(request, form.cleaned_data["address"])
+            except SendingError as error:
+                form.add_error("address", str(error))
+        return self.page(
+            request,
+            "confirm",
+            None,
+            title="Personal data",
+            questions=TOLD,
+            button="Do it",
+            form=form,
+        )
+
+    def _export(self, request: HttpRequest, address: str) -> HttpResponse:
+        told = personal.export_recipient(address)
+        self.log_act(request, f"Exported what is stored about {personal.pseudonym_of(address)}.")
+        response = JsonResponse(told, json_dumps_params={"indent": 2, "ensure_ascii": False})
+        response["Content-Disposition"] = 'attachment; filename="personal-data.json"'
+        return response
+
+    def _forget(self, request: HttpRequest, address: str) -> HttpResponse:
+        done = personal.forget_recipient(
+            address, by=request.user.get_username(), now=timezone.now()
+        )
+        self.log_act(request, f"Forgot a recipient, who is {done.pseudonym} now.")
+        messages.success(request, str(done))
+        if done.left:
+            messages.warning(request, done.left)
+        return HttpResponseRedirect(self.url("changelist"))
 
     @action(description="Lifted", url_path="lifted", icon="history", permissions=["view"])
     def lifted(self, request: HttpRequest) -> HttpResponse:

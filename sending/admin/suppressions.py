@@ -80,7 +80,7 @@ class SuppressionAdmin(SuppressionPages):
         rules = {term}
         with suppress(InvalidAddress):  # Then it can still be a stored rule.
             rule = suppressions.read_rule(term)
-            rules |= {rule, "@" + rule.rpartition("@")[2]}
+            rules |= {*suppressions.names_of(rule), "@" + rule.rpartition("@")[2]}
         return queryset.filter(address__in=rules), False
 
     @display(description="Reason", label=COLORS)

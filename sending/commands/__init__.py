@@ -11,6 +11,7 @@ from sending.commands.acceptance import (
 )
 from sending.commands.answers import Answer, once
 from sending.commands.domains import check_domain, create_domain, rotate_dkim_key
+from sending.commands.dry_run import DryRun, foresee, foresee_one, is_dry_run
 from sending.commands.limits import delete_limit, end_slow_down, save_limit
 from sending.commands.requests import Rejection
 from sending.commands.routes import check_route, resume_route, save_route
@@ -25,6 +26,7 @@ from sending.commands.templates import (
 __all__ = [
     "Answer",
     "BatchReceipt",
+    "DryRun",
     "Preview",
     "Rejection",
     "accept_batch",
@@ -37,6 +39,9 @@ __all__ = [
     "create_template",
     "delete_limit",
     "end_slow_down",
+    "foresee",
+    "foresee_one",
+    "is_dry_run",
     "mark_delivered",
     "once",
     "preview",

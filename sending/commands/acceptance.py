@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +26,7 @@ from sending.commands.requests import (
 )
 from sending.errors import InvalidRecipient, SendingError, SuppressedRecipient
 from sending.models import Message, Priority, SendingProfile, Status, TemplateVersion
+from sending.pseudonyms import is_pseudonym
 from sending.screening import Verdict
 from sending.tasks import ring
 
@@ -189,6 +190,8 @@ def _write_suppressed(profile: SendingProfile, blocked: Iterable[tuple[Address, 
     intake = without_content(profile).intake(reasons, priority=Priority.SINGLE)
     messages = intake.messages(now=ledger.database_now())
     for message, verdict in zip(messages, reasons.values(), strict=True):
+        if is_pseudonym(verdict.rule):  # whoever was forgotten is not to be known again
+            message.recipient, verdict = verdict.rule, replace(verdict, address=verdict.rule)
         message.status = Status.SUPPRESSED
         message.reason = str(verdict)
         message.next_attempt_at = None

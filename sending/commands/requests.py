@@ -121,8 +121,8 @@ def check_request(
     wording, subject = (version, "") if version else _own_wording(profile)
     sender = senders.sender_for(profile, addresser)
     checked = check_attribs(attribs)
-    opens = _switch("track_opens", track_opens, otherwise=profile.track_opens)
-    clicks = _switch("track_clicks", track_clicks, otherwise=profile.track_clicks)
+    opens = switch("track_opens", track_opens, otherwise=profile.track_opens)
+    clicks = switch("track_clicks", track_clicks, otherwise=profile.track_clicks)
     if profile.is_strict:
         _require_variables(wording, subject, checked)
     if not _has_route(profile):
@@ -133,7 +133,8 @@ def check_request(
     return Request(profile, wording, subject, sender, checked, opens, clicks)
 
 
-def _switch(name: str, given: Any, *, otherwise: bool) -> bool:
+def switch(name: str, given: Any, *, otherwise: bool) -> bool:
+    """Return a field that is true, false or left out; raise InvalidSwitch."""
     if given is None:
         return otherwise
     if not isinstance(given, bool):

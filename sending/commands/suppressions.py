@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -15,7 +15,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_aware
 
 from apikeys.models import ApiKey
-from sending import screening, suppressions
+from sending import caps, screening, suppressions
 from sending.addresses import InvalidAddress, parse_address
 from sending.commands.requests import despite_of
 from sending.errors import InvalidSuppression, NotSuppressed
@@ -28,7 +28,13 @@ MAX_ERRORS = 100
 MAX_LISTED = 1000
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 # What the recipient said is taken back only with a reason.
-ASKED_FOR = frozenset({Suppression.Reason.UNSUBSCRIBED, Suppression.Reason.COMPLAINT})
+ASKED_FOR = frozenset(
+    {
+        Suppression.Reason.UNSUBSCRIBED,
+        Suppression.Reason.COMPLAINT,
+        Suppression.Reason.FORGOTTEN,
+    }
+)
 COLUMNS = ("address", "reason", "note", "expires_at")
 _UNWRITABLE = re.compile("[\x00-\x08\x0e-\x1f\ud800-\udfff]")
 
@@ -128,8 +134,8 @@ def remove_suppression(address: str, *, reason: str, note: str, by: str, now: da
         found = found.filter(reason=_reason(reason))
     if not note and found.filter(reason__in=ASKED_FOR).exists():
         raise InvalidSuppression(
-            "The recipient has unsubscribed or complained: give a note that says why this is "
-            "lifted, or a reason to lift another suppression only."
+            "The recipient has unsubscribed, complained or asked to be forgotten: give a note that "
+            "says why this is lifted, or a reason to lift another suppression only."
         )
     lifted = suppressions.lift_many(found, now=now, by=by, note=note)
     if not lifted:
@@ -143,7 +149,7 @@ def orders_about(address: str) -> QuerySet[Suppression]:
         rule = read_rule(address)
     except InvalidAddress as error:
         raise InvalidSuppression(str(error)) from None
-    return Suppression.objects.filter(address=rule)
+    return Suppression.objects.filter(address__in=suppressions.names_of(rule))
 
 
 def check_addresses(given: Any, *, key: ApiKey | None, stream: str = "") -> list[Finding]:
@@ -161,7 +167,14 @@ def check_addresses(given: Any, *, key: ApiKey | None, stream: str = "") -> list
         if stream not in Stream.values:
             raise InvalidSuppression(f"stream must be one of: {', '.join(Stream.values)}.")
         profile.stream = stream
-    return screening.examine(addresses, despite=despite_of(profile))
+    findings = screening.examine(addresses, despite=despite_of(profile))
+    capped = caps.would_exceed(set(addresses), profile)
+    return [
+        replace(one, blocked_by=capped[one.address])
+        if one.blocked_by is None and one.address in capped
+        else one
+        for one in findings
+    ]
 
 
 def _address(text: Any) -> str:

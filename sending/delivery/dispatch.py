@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from sending import caps
 from sending.delivery import limits
 from sending.delivery.assembly import assemble
 from sending.errors import SendingError
@@ -43,7 +44,8 @@ class Draft:
 def prepare(messages: Sequence[Message]) -> Iterator[tuple[Draft, Route] | Outcome]:
     """Yield for each message its mail and its route, or the outcome of one that cannot go.
 
-    What the messages share is read in five queries. One message's failure is its own.
+    What the messages share is read in five queries, and who has enough bulk mail in one where
+    there is a cap. One message's failure is its own.
     """
     profiles = SendingProfile.objects.select_related("route").in_bulk(
         {message.api_key_id for message in messages}
@@ -57,8 +59,13 @@ def prepare(messages: Sequence[Message]) -> Iterator[tuple[Draft, Route] | Outco
             domain__in={_domain_of(message) for message in messages}, is_active=True
         )
     }
+    over = caps.take_places(messages, profiles)
+    yield from (
+        ending(one, Status.SUPPRESSED, str(over[one.id])) for one in messages if one.id in over
+    )
     ready = []
-    for message, route in _with_routes(messages, profiles):
+    within = [message for message in messages if message.id not in over]
+    for message, route in _with_routes(within, profiles):
         if isinstance(route, NoWay):
             yield ending(message, Status.DEFERRED, route.reason, delay=route.delay)
         else:

@@ -4,9 +4,10 @@ Every change of status and its event are one transaction, the edge is looked up 
 and the clock is the database's. Functions take many messages at a time. What is done for every
 message of a queue (claim, hand-off, record) is a few statements of its own on PostgreSQL
 (`postgres`) with a twin for other databases (`portable`); the rest is one code: `moves` by time and
-by people, `reports` by others.
+by people, `reports` by others. `erasure` takes out who the recipient was.
 """
 
+from sending.ledger.erasure import anonymise, bare
 from sending.ledger.facts import (
     KINDS,
     MAX_LAPSES,
@@ -56,6 +57,8 @@ __all__ = [
     "Intake",
     "Outcome",
     "accept",
+    "anonymise",
+    "bare",
     "begin_handoff",
     "cancel",
     "claim",

@@ -20,6 +20,7 @@ from sending.ledger.moves import accept
 from sending.ledger.rows import database_now
 from sending.ledger.turns import Turns
 from sending.models import Message, Status, Suppression
+from sending.pseudonyms import pseudonyms
 from sending.screening import GRAVITY, PATTERN, Verdict
 
 Blocked = Mapping[UUID, Verdict]
@@ -107,6 +108,7 @@ class Intake:
                 "recipient": address.address,
                 "recipient_domain": address.domain,
                 "suppression_key": address.suppression_key,
+                "pseudonyms": pseudonyms(address.suppression_key),
             }
             for identity, address in self.recipients.items()
         ]
@@ -159,7 +161,8 @@ WITH given AS MATERIALIZED (
         message_id_domain text, priority smallint, despite text[]
     )
     JOIN json_to_recordset(%s::json) AS one (
-        of_request integer, id uuid, recipient text, recipient_domain text, suppression_key text
+        of_request integer, id uuid, recipient text, recipient_domain text, suppression_key text,
+        pseudonyms text[]
     ) ON of_request = request
 ), broad AS MATERIALIZED (
     SELECT address, reason, kind, replace(replace(replace(replace(
@@ -173,7 +176,9 @@ WITH given AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT address, reason FROM (
             SELECT address, reason FROM sending_suppression
-            WHERE address IN (given.suppression_key, '@' || given.recipient_domain)
+            WHERE address = ANY(
+                ARRAY[given.suppression_key, '@' || given.recipient_domain] || given.pseudonyms
+            )
                 AND (expires_at IS NULL OR expires_at > given.now)
             UNION ALL
             SELECT address, reason FROM broad

@@ -18,14 +18,18 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+from sending.ledger.erasure import bare
 from sending.ledger.facts import MAY_BECOME_SENT, Fact, FirstHits
 from sending.ledger.rows import DETAIL_LENGTH, REASON_LENGTH, database_now, storable
 from sending.models import Event, Message, Status
 from sending.models.event import TRANSITIONS
+from sending.pseudonyms import is_pseudonym
 
 KEY_LENGTH = 255
 BATCH_SIZE = 500
 ARRIVED = (Status.SENT, Status.DELIVERED)
+# What a recipient does with a mail.
+ACTS = ("opened", "clicked")
 # Why a message counts as sent before its worker said so.
 OVERTAKEN = "Told by a report that came before the answer of the next hop."
 
@@ -38,6 +42,7 @@ class _Standing(NamedTuple):
     status: str
     was_handed_off: bool
     attempt_count: int
+    is_forgotten: bool
 
 
 def report(facts: Sequence[Fact]) -> list[tuple[Fact, int]]:
@@ -45,11 +50,14 @@ def report(facts: Sequence[Fact]) -> list[tuple[Fact, int]]:
 
     A fact whose key is known for its message and kind is ignored, as is one about a message that
     is not here. A fact with a status moves its message if that has the higher rank and the message
-    has left, or may have: as long as a hand-off is not settled, the fact settles it.
+    has left, or may have: as long as a hand-off is not settled, the fact settles it. Of somebody
+    who was forgotten it is kept what became of the mail, in no words, and nothing of what they do.
     """
     with transaction.atomic():
         standing = _lock({fact.message_id for fact in facts})
-        fresh = _fresh(facts, known_ids=standing.keys())
+        forgotten = {one for one, its in standing.items() if its.is_forgotten}
+        kept = [one for one in facts if not (one.kind in ACTS and one.message_id in forgotten)]
+        fresh = _fresh(kept, known_ids=standing.keys())
         told = [(fact, _events_of(fact, standing)) for fact in fresh]
         events = [event for _, its in told for event in its]
         Event.objects.bulk_create(events, batch_size=BATCH_SIZE)
@@ -106,14 +114,17 @@ def _held(message_ids: Collection[UUID]) -> QuerySet[Message]:
 
 def _lock(message_ids: Collection[UUID]) -> dict[UUID, _Standing]:
     """Hold the messages, and return where they stand."""
-    rows = _held(message_ids).values_list("id", "status", "handed_off_at", "attempt_count")
+    rows = _held(message_ids).values_list(
+        "id", "status", "handed_off_at", "attempt_count", "recipient"
+    )
     standing = {
         one: _Standing(
             status=status,
             was_handed_off=handed_off_at is not None or status == Status.UNKNOWN,
             attempt_count=attempt_count,
+            is_forgotten=is_pseudonym(recipient),
         )
-        for one, status, handed_off_at, attempt_count in rows
+        for one, status, handed_off_at, attempt_count, recipient in rows
     }
     missing = [one for one in message_ids if one not in standing]
     if missing:
@@ -180,7 +191,7 @@ def _events_of(fact: Fact, standing: dict[UUID, _Standing]) -> list[Event]:
             status_before=before if after else "",
             status_after=after,
             occurred_at=fact.occurred_at,
-            detail=storable(fact.detail)[:DETAIL_LENGTH],
+            detail=bare(fact.detail) if now.is_forgotten else storable(fact.detail)[:DETAIL_LENGTH],
             key=stored_key(fact.key),
         )
     )

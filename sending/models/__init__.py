@@ -2,6 +2,7 @@
 
 from sending.models.answer import StoredAnswer
 from sending.models.bounce import ReportedBounce, SenderBlock
+from sending.models.cap import BulkPlace
 from sending.models.domain import SenderDomain
 from sending.models.event import AMBIGUOUS, Attempt, Event
 from sending.models.limit import DailyCount, Limit, RecipientDomain, SlowDown, WarmUp
@@ -22,6 +23,7 @@ __all__ = [
     "AMBIGUOUS",
     "AmbiguityPolicy",
     "Attempt",
+    "BulkPlace",
     "DailyCount",
     "Event",
     "FallbackRoute",

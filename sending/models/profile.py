@@ -77,6 +77,19 @@ class SendingProfile(models.Model):
         help_text="Off: mail of the transactional class goes out to people who have unsubscribed, "
         "such as receipts. Bulk mail never does, and every other suppression holds.",
     )
+    bulk_per_day = models.PositiveSmallIntegerField(
+        "Bulk mails a day",
+        null=True,
+        blank=True,
+        help_text="At most so many to one recipient in 24 hours; more are not sent. "
+        "Empty: BULK_CAP_PER_DAY. 0: no cap for this key.",
+    )
+    bulk_per_week = models.PositiveSmallIntegerField(
+        "Bulk mails a week",
+        null=True,
+        blank=True,
+        help_text="The same in 7 days. Empty: BULK_CAP_PER_WEEK. 0: no cap for this key.",
+    )
     track_opens = models.BooleanField(
         "Track opens",
         default=True,

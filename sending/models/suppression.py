@@ -12,7 +12,8 @@ class Order(models.Model):
     """What a standing order says.
 
     `address` is the rule, case-folded: an address, ``@domain`` for everybody there, ``.domain`` for
-    its sub-domains too, or ``pattern:`` and a text in which ``*`` stands for any other.
+    its sub-domains too, or ``pattern:`` and a text in which ``*`` stands for any other. The
+    address of somebody who was forgotten is a pseudonym (`sending.pseudonyms`).
     """
 
     class Reason(models.TextChoices):
@@ -26,6 +27,7 @@ class Order(models.Model):
         INVALID = "invalid", "No valid address"
         MANUAL = "manual", "Stopped by hand"
         FREQUENCY_CAP = "capped", "Enough mail for now"
+        FORGOTTEN = "forgotten", "Asked to be forgotten"
 
     class Kind(models.TextChoices):
         """Whom the order is about: its rule tells, and this finds the few broad ones."""
@@ -34,6 +36,7 @@ class Order(models.Model):
         DOMAIN = "domain", "A domain"
         SUBDOMAINS = "subdomains", "A domain and its sub-domains"
         PATTERN = "pattern", "A pattern"
+        PSEUDONYM = "pseudonym", "Somebody who was forgotten"
 
     address = models.CharField(max_length=320)
     kind = models.CharField(

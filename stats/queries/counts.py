@@ -212,7 +212,7 @@ def clickers(link_id: int, *, limit: int = 50) -> list[Clicker]:
 
 
 def failures(cut: Cut, *, limit: int = 50) -> list[FailureGroup]:
-    """Return how mail failed in the span of the cut, alike together, the most frequent first."""
+    """Return how mail failed, or why it was stopped, alike together, the most frequent first."""
     rows = rollups.tallies(cut, Tally.Series.FAILURE).values_list("value")
     most = rows.annotate(sum=Sum("number")).filter(sum__gt=0).order_by("-sum", "value")[:limit]
     groups = []

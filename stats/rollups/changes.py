@@ -14,7 +14,14 @@ from stats.models import MEASURE_OF_STATUS, SEPARATOR, WAIT_RATIO, Tally
 from stats.rollups.deltas import VALUE_LENGTH, Deltas, dimensions_of
 from tracking.hits import CLICKED, OPENED
 
-FAILURES = (Status.BOUNCED, Status.REJECTED, Status.FAILED, Status.DEFERRED, Status.EXPIRED)
+FAILURES = (
+    Status.BOUNCED,
+    Status.REJECTED,
+    Status.FAILED,
+    Status.DEFERRED,
+    Status.EXPIRED,
+    Status.SUPPRESSED,
+)
 # These change no count by themselves: whoever is sending or queued still waits.
 LEFT_OUT = (Status.SENDING, OPENED, CLICKED)
 REPLY = re.compile(
@@ -144,7 +151,12 @@ def _changes(before: str, after: str) -> list[tuple[str, int]]:
 
 
 def alike(kind: str, detail: str) -> str:
-    """Return what a failure is counted under: the same for all that differ in particulars only."""
+    """Return what a failure is counted under: the same for all that differ in particulars only.
+
+    What was suppressed is counted under the reason of the order, such as ``capped``.
+    """
+    if kind == Status.SUPPRESSED:
+        detail = detail.partition(":")[0]
     found = REPLY.match(detail)
     code, enhanced, text = found.groups(default="") if found else ("", "", detail)
     text = ADDRESS.sub("<address>", text)

@@ -189,6 +189,7 @@ def test_every_page_of_the_dashboard_opens_without_a_complaint(
         "/admin/sending/suppression/import/": "CSV file",
         "/admin/sending/suppression/check/": "Nothing is sent",
         "/admin/sending/suppression/figures/": "Unsubscribed",
+        "/admin/sending/suppression/personal/": "keyed hash",
         "/admin/sending/liftedsuppression/": "She asked again.",
         "/admin/unsubscribe/pagewording/": "Leave us?",
         "/admin/unsubscribe/pagewording/add/": "Logo",

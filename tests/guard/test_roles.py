@@ -56,6 +56,7 @@ OWN = {
     "sending_suppression_figures": "view",
     "sending_suppression_lifted": "view",
     "sending_suppression_lift": "delete",
+    "sending_suppression_personal": "change",
     "sending_template_restore": "change",
     "sending_template_show_preview": "view",
     "sending_template_send_test": "change",

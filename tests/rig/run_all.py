@@ -13,6 +13,7 @@ PROCESSES_WITH_PAUSES = 3  # where the time is leases and pauses that pass, not 
 # Walks with many workers and servers, as in production and slow; and what takes long twice.
 ONLY_ON_POSTGRES = [
     "tests/flows/test_bounce.py",
+    "tests/flows/test_cap_race.py",
     "tests/flows/test_idempotency.py",
     "tests/flows/test_lost_answers.py",
     "tests/flows/test_pacing.py",

@@ -149,6 +149,16 @@ def test_failures_are_alike_whatever_address_and_number_they_name() -> None:
     assert group.text == "<address> unknown, id #"
 
 
+def test_what_was_suppressed_is_told_by_the_reason_whoever_it_was() -> None:
+    profile = SendingProfileFactory.create()
+    for number in range(2):
+        reason = f"capped: ann{number}@x.example has got enough mail for now (rule 1 bulk mail)"
+        answered(handed_off(profile), Status.SUPPRESSED, reason=reason)
+    rollups.roll()
+    [group] = queries.failures(today())
+    assert (group.kind, group.text, group.number) == ("suppressed", "capped", 2)
+
+
 @pytest.mark.parametrize(
     ("detail", "told"),
     [

@@ -11,9 +11,12 @@ from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import StreamingHttpResponse
 from django.test import Client
+from django.utils import timezone
 from django.utils.html import strip_tags
 
-from sending.models import LiftedSuppression, Suppression
+from sending.models import LiftedSuppression, Message, Suppression
+from sending.pseudonyms import is_pseudonym
+from sending.suppressions import forget, lift
 from tests.factories.sending import MessageFactory, SuppressionFactory
 
 pytestmark = pytest.mark.django_db
@@ -215,3 +218,40 @@ def test_the_figures_show_each_reason(admin_client: Client) -> None:
 def test_times_are_written_so_that_they_sort(admin_client: Client) -> None:
     SuppressionFactory.create(created_at=datetime(2026, 3, 1, 17, 5, tzinfo=UTC))
     assert "2026-03-01 17:05" in admin_client.get(LIST).content.decode()
+
+
+def test_an_owner_downloads_what_is_stored_and_the_log_does_not_name_whose(
+    admin_client: Client,
+) -> None:
+    MessageFactory.create(recipient="ann@recipient.example")
+    asked = {"address": "Ann@recipient.example", "act": "export"}
+    answer = admin_client.post(f"{LIST}personal/", asked)
+    assert "attachment" in answer["Content-Disposition"]
+    assert answer.json()["messages"][0]["recipient"] == "ann@recipient.example"
+    assert "forgotten.invalid" in LogEntry.objects.get().change_message
+
+
+def test_an_owner_forgets_a_recipient_only_after_typing_the_address_twice(
+    admin_client: Client,
+) -> None:
+    MessageFactory.create(recipient="ann@recipient.example", status="sent")
+    asked = {"address": "ann@recipient.example", "act": "forget", "again": "an@recipient.example"}
+    assert "a second time" in admin_client.post(f"{LIST}personal/", asked).content.decode()
+    assert Message.objects.get().recipient == "ann@recipient.example"
+
+    asked["again"] = "ann@recipient.example"
+    shown = admin_client.post(f"{LIST}personal/", asked, follow=True).content.decode()
+    assert "1 messages were anonymised" in shown
+    assert is_pseudonym(Message.objects.get().recipient)
+    assert "ann@" not in LogEntry.objects.get().change_message
+    asked = {"address": "ann", "act": "export"}
+    assert "no @" in admin_client.post(f"{LIST}personal/", asked).content.decode()
+
+
+def test_an_order_about_somebody_forgotten_is_found_by_the_address_and_lifted(
+    admin_client: Client,
+) -> None:
+    forget("ann@recipient.example", now=timezone.now(), by="owner")
+    (address,) = listed(admin_client, q="Ann@recipient.example")
+    assert is_pseudonym(address)
+    assert lift("ann@recipient.example")

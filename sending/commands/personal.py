@@ -1,0 +1,210 @@
+"""Tell everything that is stored about an address, and forget it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any, Protocol
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Model, Q, QuerySet
+from django.db.models.functions import Lower
+from django.utils.module_loading import import_string
+
+from sending import ledger, mentions, suppressions
+from sending.addresses import InvalidAddress, parse_address
+from sending.errors import InvalidRecipient
+from sending.ledger.withdrawal import IS_ASCII
+from sending.models import (
+    Attempt,
+    BulkPlace,
+    Event,
+    LiftedSuppression,
+    Message,
+    ReportedBounce,
+    Status,
+    Suppression,
+)
+from sending.pseudonyms import is_pseudonym, pseudonym
+from sending.screening import key_of
+
+AT_ONCE = 1000
+
+
+class PersonalData(Protocol):
+    """What a later app keeps of the recipients of messages; a line of PERSONAL_DATA names one."""
+
+    def export(self, message_ids: Collection[UUID]) -> Mapping[str, Sequence[Model]]:
+        """Return the rows about these messages, by the names under which they are told."""
+
+    def forget(self, message_ids: Collection[UUID]) -> None:
+        """Remove what tells of a person; what is counted stays. Called before the ledger does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What became of an address: its pseudonym, and how much was anonymised.
+
+    `on_their_way`: messages that are being handed over at this moment, so that it has to be
+    repeated; `named_in_queue`: mails to others that name the address and are still to be sent.
+    """
+
+    pseudonym: str
+    messages: int
+    mentions: int
+    on_their_way: int
+    named_in_queue: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.messages} messages were anonymised and {self.mentions} other texts struck out. "
+            f"It stays suppressed as {self.pseudonym}."
+        )
+
+    @property
+    def left(self) -> str:
+        """Say what could not be erased yet; empty when that is nothing."""
+        if not self.on_their_way and not self.named_in_queue:
+            return ""
+        return (
+            f"{self.on_their_way} messages to it are being handed over, and {self.named_in_queue} "
+            "to others that name it wait to be sent: forget it once more when they have left."
+        )
+
+
+def export_recipient(given: str) -> dict[str, Any]:
+    """Return all that is stored about an address, as it could be written as JSON."""
+    address = _key(given)
+    ids = _messages_to(address)
+    told: dict[str, Any] = {"address": address}
+    names = suppressions.names_of(address)
+    about = Q(address__in=names)
+    told["suppressions"] = _rows(Suppression.objects.filter(about).order_by("id"))
+    told["lifted_suppressions"] = _rows(LiftedSuppression.objects.filter(about).order_by("id"))
+    told["counted_for_the_cap"] = _rows(BulkPlace.objects.filter(address=address))
+    bounces = ReportedBounce.objects.filter(Q(address=address) | Q(message_id__in=ids))
+    told["reported_bounces"] = _rows(bounces.order_by("id"))
+    told["messages"] = []
+    for some in _lots(ids):
+        told["messages"] += _messages(some)
+        for part in personal_data():
+            for name, rows in part.export(some).items():
+                told.setdefault(name, []).extend(_rows(rows))
+    named = [one for one in mentions.find(address) if not _is_told(one.row, ids, names)]
+    told["mentions"] = [
+        {"table": one.row._meta.label, "id": one.row.pk, "field": one.field, "text": one.text}
+        for one in named
+    ]
+    return told
+
+
+def forget_recipient(given: str, *, by: str, now: datetime) -> Forgotten:
+    """Erase an address everywhere but for a keyed hash, under which it gets no mail any more.
+
+    Mail that waits for it is suppressed. What was counted stays counted. Idempotent: once more
+    finds what came meanwhile.
+    """
+    address = _key(given)
+    # It is committed first: what is accepted from now on is refused, and no name of it is kept.
+    hidden = suppressions.forget(address, now=now, by=by)
+    anonymised = 0
+    while ids := _messages_to(address):
+        ledger.withdraw(set(ids.values()))
+        more = sum(_anonymise(some, recipient=hidden) for some in _lots(ids))
+        anonymised += more
+        if not more:
+            break
+    ReportedBounce.objects.filter(address=address).delete()
+    struck, waiting = mentions.strike(address)
+    return Forgotten(
+        pseudonym=hidden,
+        messages=anonymised,
+        mentions=struck,
+        on_their_way=len(ids),
+        named_in_queue=waiting,
+    )
+
+
+def pseudonym_of(given: str) -> str:
+    """Return by what an address is named where it must not stand in clear."""
+    return pseudonym(_key(given))
+
+
+def personal_data() -> list[PersonalData]:
+    """Return what PERSONAL_DATA names; raise ImportError for what is not there."""
+    return [import_string(path) for path in settings.PERSONAL_DATA]
+
+
+def _key(given: str) -> str:
+    try:
+        address = parse_address(given).suppression_key
+    except InvalidAddress as error:
+        raise InvalidRecipient(str(error)) from None
+    if is_pseudonym(address):
+        raise InvalidRecipient("This is the pseudonym of an address that was forgotten already.")
+    return address
+
+
+def _messages_to(address: str) -> dict[UUID, str]:
+    """Return the messages to an address, however it was written, each with how it was.
+
+    No index finds other spellings: the table is read whole.
+    """
+    found = Q(lowered=address)
+    if not address.isascii():  # what databases make of its case differs
+        found |= ~Q(recipient__regex=IS_ASCII)
+    rows = Message.objects.annotate(lowered=Lower("recipient")).filter(found)
+    told = rows.order_by("id").values_list("id", "recipient")
+    return {one: recipient for one, recipient in told.iterator() if key_of(recipient) == address}
+
+
+def _anonymise(message_ids: Collection[UUID], *, recipient: str) -> int:
+    with transaction.atomic():
+        at_rest = (
+            Message.objects.select_for_update()
+            .filter(~Q(status=Status.SENDING), id__in=message_ids)
+            .order_by("id")
+        )
+        ids = list(at_rest.values_list("id", flat=True))
+        for part in personal_data():
+            part.forget(ids)
+        return ledger.anonymise(ids, recipient=recipient)
+
+
+def _messages(ids: Collection[UUID]) -> list[dict[str, Any]]:
+    """Return the rows of messages, each with its attempts and its history."""
+    attempts: dict[UUID, list[Model]] = defaultdict(list)
+    for attempt in Attempt.objects.filter(message_id__in=ids).order_by("id"):
+        attempts[attempt.message_id].append(attempt)
+    events: dict[UUID, list[Model]] = defaultdict(list)
+    for event in Event.objects.filter(message_id__in=ids).order_by("id"):
+        events[event.message_id].append(event)
+    return [
+        _row(one) | {"attempts": _rows(attempts[one.id]), "events": _rows(events[one.id])}
+        for one in Message.objects.filter(id__in=ids).order_by("id")
+    ]
+
+
+def _is_told(row: Model, ids: Mapping[UUID, str], names: Collection[str]) -> bool:
+    """Tell whether the row is part of a message, or an order, that is told whole."""
+    message_id = row.pk if isinstance(row, Message) else getattr(row, "message_id", None)
+    return message_id in ids or getattr(row, "address", None) in names
+
+
+def _rows(rows: Iterable[Model] | QuerySet[Any]) -> list[dict[str, Any]]:
+    return [_row(one) for one in rows]
+
+
+def _row(row: Model) -> dict[str, Any]:
+    return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+
+
+def _lots(ids: Iterable[UUID]) -> Iterable[list[UUID]]:
+    left = iter(ids)
+    while some := list(islice(left, AT_ONCE)):
+        yield some
