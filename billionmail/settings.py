@@ -74,6 +74,7 @@ INSTALLED_APPS = [
     "tracking",
     "unsubscribe",
     "stats",
+    "hygiene",
     "guard",
 ]
 
@@ -188,6 +189,9 @@ CELERY_BEAT_SCHEDULE = {
     "roll-stats": {"task": "stats.roll", "schedule": 30.0, "options": {"expires": 10}},
     # Each worker does it every minute; this is for a pool that forks.
     "look-for-the-abnormal": {"task": "guard.look", "schedule": 60.0, "options": {"expires": 50}},
+    # Each worker goes on with it by itself; these are for a pool that forks.
+    "clean-lists": {"task": "hygiene.clean", "schedule": 30.0, "options": {"expires": 20}},
+    "forget-cleaned": {"task": "hygiene.forget_old", "schedule": 3600.0},
 }
 
 # --- Delivery -----------------------------------------------------------------------------
@@ -257,6 +261,12 @@ KEY_PAUSE_HOURS = env.int("KEY_PAUSE_HOURS", default=24)
 REFUSALS_ALERT = env.int("REFUSALS_ALERT", default=100)
 # How long it is known who was refused.
 REFUSED_ACCESS_DAYS = env.int("REFUSED_ACCESS_DAYS", default=30)
+
+# --- Clean lists ---------------------------------------------------------------------------
+
+# The name server that is asked about the domains of a list, such as 127.0.0.1:5353; empty: those
+# of this machine.
+CLEAN_LIST_DNS_SERVER = env.str("CLEAN_LIST_DNS_SERVER", default="")
 
 # --- HTTP API -----------------------------------------------------------------------------
 

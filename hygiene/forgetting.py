@@ -1,0 +1,51 @@
+"""Remove the addresses that runs have found, when they are old or when somebody asks for it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db.models import QuerySet
+
+from hygiene.models import Finding, Line, Run
+
+# So long a run can be undone.
+KEPT = timedelta(days=30)
+REMOVED_AT_ONCE = 1000
+
+
+def forget_old(*, now: datetime) -> None:
+    """Remove the addresses of runs that can be neither applied nor undone any more. Idempotent.
+
+    Their counts stay.
+    """
+    before = now - KEPT
+    old = Run.objects.filter(forgotten_at=None, created_at__lt=before)
+    old = old.exclude(state__in=[Run.State.APPLYING, Run.State.UNDOING])
+    for run in old.exclude(applied_at__gt=before, undone_at=None).order_by("id"):
+        _remove(Finding.objects.filter(run=run))
+        _remove(Line.objects.filter(run=run))
+        report = run.report | {"examples": {}}
+        Run.objects.filter(pk=run.pk).update(forgotten_at=now, report=report)
+
+
+def forget_address(key: str) -> int:
+    """Remove what the runs know of an address (its suppression key); return how many found it.
+
+    What they suppressed stays suppressed.
+    """
+    found = Finding.objects.filter(address=key)
+    Line.objects.filter(text__iexact=key).delete()
+    touched = list(Run.objects.filter(pk__in=found.values("run")))
+    for run in touched:
+        examples = {
+            kind: [one for one in some if one["address"] != key]
+            for kind, some in run.report.get("examples", {}).items()
+        }
+        Run.objects.filter(pk=run.pk).update(report=run.report | {"examples": examples})
+    found.delete()
+    return len(touched)
+
+
+def _remove(rows: QuerySet[Finding] | QuerySet[Line]) -> None:
+    while ids := list(rows.order_by("id").values_list("pk", flat=True)[:REMOVED_AT_ONCE]):
+        rows.filter(pk__in=ids).delete()
