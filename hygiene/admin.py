@@ -32,6 +32,10 @@ COLORS = {
 }
 
 
+# What is said of the kinds of findings that are applied.
+MARKS = {Run.State.CHECKED: "to be suppressed", Run.State.APPLIED: "suppressed"}
+
+
 @admin.register(Run)
 class RunAdmin(RecordAdmin):
     """Workers do the work; the pages begin it, show how far it is, and decide."""
@@ -146,6 +150,7 @@ class RunAdmin(RecordAdmin):
             run,
             title=str(run),
             color=COLORS.get(run.state, ""),
+            mark=MARKS.get(run.state, "chosen"),
             told=told,
             is_working=run.state in WORKING,
             percent=min(100, run.done * 100 // run.total) if run.total else 0,
@@ -175,7 +180,7 @@ class RunAdmin(RecordAdmin):
         """Let the kinds of findings be chosen, show what follows, and do it when it is meant."""
         run = self.find(request, object_id)
         given = request.POST if request.method == "POST" else None
-        form = ApplyForm(given, initial={"kinds": [kind.value for kind in kinds_of(run.kinds)]})
+        form = ApplyForm(given, run=run)
         kinds = kinds_of(run.kinds)
         if given is not None and form.is_valid():
             kinds = [Kind(word) for word in form.cleaned_data["kinds"]]

@@ -15,7 +15,7 @@ from unfold.widgets import (
 )
 
 from hygiene.commands import MAX_DAYS
-from hygiene.models import Kind, Run
+from hygiene.models import Kind, Run, kinds_of
 
 
 class StartForm(forms.Form):
@@ -85,7 +85,15 @@ class ApplyForm(forms.Form):
     """Say for which findings an address is suppressed."""
 
     kinds = forms.MultipleChoiceField(
-        label="Suppress who is",
+        label="Suppress these",
         choices=Kind.choices,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="Those that are marked at first are certain; the others are for you to weigh.",
     )
+
+    def __init__(self, given: Any = None, *, run: Run) -> None:
+        super().__init__(given, initial={"kinds": [kind.value for kind in kinds_of(run.kinds)]})
+        numbers = run.report.get("numbers", {})
+        self.fields["kinds"].widget.choices = [
+            (kind.value, f"{kind.label}: {numbers.get(kind.value, 0):,}") for kind in Kind
+        ]
