@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -29,6 +30,10 @@ Outcome = Finding.Outcome
 INVALID = Suppression.Reason.INVALID
 # Then it is more likely that the name server lies than that the list is so bad.
 MUCH, MANY = 0.25, 100
+SILENCE = (
+    "The name servers did not answer, so most domains were not looked up. Nothing follows from "
+    "that for their addresses; check again when the DNS works."
+)
 
 
 def clean(
@@ -89,27 +94,25 @@ def _check(run: Run, *, domains: Domains | None, now: datetime) -> None:
 def _finish_check(run: Run, *, domains: Domains | None, now: datetime) -> None:
     unanswered = domains.unanswered if domains else 0
     report = report_on(run, now=now) | {"unanswered_domains": unanswered}
-    changes = {"report": report, "checked_at": now, "trouble": _doubt(report, domains)}
-    if run.applies_at_once:
+    doubt = _doubt(report)
+    trouble = doubt or (SILENCE if domains and domains.has_given_up else "")
+    changes = {"report": report, "checked_at": now, "trouble": trouble}
+    if run.applies_at_once and not doubt:
         number = run.findings.with_any(kinds_of(run.kinds)).count()
         runs.move(run, Run.State.APPLYING, applied_by=run.by, done=0, total=number, **changes)
     else:
         runs.move(run, Run.State.CHECKED, **changes)
 
 
-def _doubt(report: dict[str, int], domains: Domains | None) -> str:
-    if domains and domains.has_given_up:
-        return (
-            "The name servers did not answer, so most domains were not looked up. Nothing follows "
-            "from that for their addresses; check again when the DNS works."
-        )
-    missing = report["numbers"][Kind.NO_DOMAIN.value]  # type: ignore[index]
-    if missing >= MANY and missing > MUCH * report["checked"]:
-        return (
-            f"The domains of {missing} addresses are said not to exist, which is very many. Make "
-            "sure that the name server tells the truth before anything is applied."
-        )
-    return ""
+def _doubt(report: dict[str, Any]) -> str:
+    """Return why nobody should apply this without a second thought; empty when all is well."""
+    missing = report["numbers"][Kind.NO_DOMAIN.value]
+    if missing < MANY or missing <= MUCH * report["checked"]:
+        return ""
+    return (
+        f"The domains of {missing} addresses are said not to exist, which is very many. Make sure "
+        "that the name server tells the truth before this is applied."
+    )
 
 
 def giver_of(run: Run) -> str:

@@ -58,9 +58,9 @@ class Domains:
 
     def verdicts(self, domains: Collection[str]) -> dict[str, Verdict]:
         """Return what is known of each domain (in A-labels)."""
-        new = [one for one in domains if one not in self._known and one not in WELL_KNOWN]
-        found = {one: self._known[one] for one in domains if one in self._known}
-        found |= {one: Verdict.TAKES_MAIL for one in domains if one in WELL_KNOWN}
+        found = {one: Verdict.TAKES_MAIL for one in domains if _needs_no_look(one)}
+        found |= {one: self._known[one] for one in domains if one in self._known}
+        new = [one for one in domains if one not in found]
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="dns") as pool:
             for domain, verdict in zip(new, pool.map(self._ask, new), strict=True):
                 found[domain] = self._known[domain] = verdict
@@ -92,6 +92,10 @@ class Domains:
                 return Verdict.UNKNOWN
             return Verdict.NULL_MX if _is_null_mx(list(answer)) else Verdict.TAKES_MAIL
         return Verdict.NO_HOST
+
+
+def _needs_no_look(domain: str) -> bool:
+    return domain in WELL_KNOWN or domain == settings.SIMULATOR_DOMAIN
 
 
 def _usual_resolver() -> dns.resolver.Resolver:

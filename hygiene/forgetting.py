@@ -24,8 +24,11 @@ def forget_old(*, now: datetime) -> None:
     for run in old.exclude(applied_at__gt=before, undone_at=None).order_by("id"):
         _remove(Finding.objects.filter(run=run))
         _remove(Line.objects.filter(run=run))
-        report = run.report | {"examples": {}}
-        Run.objects.filter(pk=run.pk).update(forgotten_at=now, report=report)
+        changes = {"forgotten_at": now, "report": run.report | {"examples": {}}}
+        if run.state == Run.State.LOADING:
+            # Whoever read the file has ended long ago.
+            changes |= {"state": Run.State.FAILED, "trouble": "The file was never read to its end."}
+        Run.objects.filter(pk=run.pk).update(**changes)
 
 
 def forget_address(key: str) -> int:

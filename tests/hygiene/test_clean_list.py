@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from hygiene import cleaning
+from hygiene import cleaning, domains
 from hygiene.models import Finding, Kind, Line, Run
 from sending.models import LiftedSuppression, Message, SendingProfile, Status, Suppression
 from sending.models.message import Priority
@@ -371,13 +371,29 @@ def test_another_name_server_can_be_named(file: str, name_server: NameServer, se
     assert numbers(told)["no-domain"] == 1
 
 
-def test_a_lying_name_server_is_suspected(
+def test_a_name_server_that_may_lie_has_nobody_suppressed_at_once(
     tmp_path: Path, name_server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cleaning, "MANY", 3)
     path = tmp_path / "list.csv"
     path.write_text("".join(f"a@gone{number}.example\n" for number in range(4)), encoding="utf-8")
-    assert "tells the truth" in run(csv=str(path))["trouble"]
+    with pytest.raises(CommandError, match=r"Nobody was suppressed.*tells the truth"):
+        run(csv=str(path), apply=True)
+    assert not Suppression.objects.exists()
+    run(run=Run.objects.get().pk, apply=True)
+    assert Suppression.objects.count() == 4
+
+
+def test_silent_name_servers_are_told_and_stop_nobody(
+    file: str, name_server: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domains, "PATIENCE", 1)
+    for line in LIST.splitlines()[1:]:
+        name_server.broken.add(line.rpartition("@")[2])
+    told = run(csv=file, apply=True)
+    assert "did not answer" in told["trouble"]
+    found = set(Suppression.objects.values_list("address", flat=True))
+    assert found == {"not an address", "eve@mailinator.com"}
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from tests.dns_server import NameServer
         ("broken.example", Verdict.UNKNOWN),
         ("silent.example", Verdict.UNKNOWN),
         ("gmail.com", Verdict.TAKES_MAIL),
+        ("simulator.example", Verdict.TAKES_MAIL),
     ],
 )
 def test_a_domain_takes_mail_unless_the_dns_says_no(

@@ -90,6 +90,11 @@ class Command(BaseCommand):
         self._tell(run, options["format"])
         if run.state == Run.State.FAILED:
             raise CommandError(f"{run} failed: {run.trouble}")
+        if options["apply"] and run.state == Run.State.CHECKED:
+            raise CommandError(
+                f"Nobody was suppressed. {run.trouble} Then: manage.py clean_list --run {run.pk} "
+                "--apply"
+            )
 
     def _run(self, options: dict[str, Any]) -> Run:
         now = timezone.now()
@@ -165,7 +170,7 @@ class Command(BaseCommand):
             share = min(run.done / run.total, 1.0)
             bar = ("#" * int(share * BAR)).ljust(BAR, ".")
             text = f"\r[{bar}] {share:4.0%} of {run.total:,}, {run.get_state_display()} "
-            self.stderr.write(text, ending="")
+            self.stderr.write(text, str, ending="")
             self.stderr.flush()
 
     def _show_end(self) -> None:
