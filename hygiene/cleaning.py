@@ -122,8 +122,8 @@ def giver_of(run: Run) -> str:
 
 
 def _apply(run: Run, *, now: datetime) -> None:
-    chosen = run.findings.with_any(kinds_of(run.kinds)).filter(id__gt=int(run.cursor or 0))
-    findings = list(chosen.order_by("id")[:LOT])
+    chosen = run.findings.with_any(kinds_of(run.kinds)).still_named()
+    findings = list(chosen.filter(id__gt=int(run.cursor or 0)).order_by("id")[:LOT])
     if not findings:
         runs.move(run, Run.State.APPLIED, applied_at=now)
         return

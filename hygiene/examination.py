@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-
-from django.db.models import Q
 
 from hygiene.domains import Domains, Verdict, is_disposable
 from hygiene.engagement import LEAST_SOFT_BOUNCES, NO_SIGNS, Signs, Spans, signs_of
@@ -14,7 +12,7 @@ from hygiene.models import MAX_TEXT, Finding, Kind, Run, bits_of
 from hygiene.role_accounts import is_role_account
 from hygiene.spelling import meant_domain
 from sending.addresses import Address, InvalidAddress, parse_address
-from sending.models import Suppression
+from sending.screening import decide
 
 DOUBTFUL = {
     Verdict.NO_DOMAIN: Kind.NO_DOMAIN,
@@ -48,7 +46,7 @@ def examine(texts: Iterable[str], *, run: Run, domains: Domains | None, now: dat
         key = address.suppression_key
         addresses.setdefault(key, address)
         written |= {text: key, address.address: key, key: key}
-    standing = _standing({**addresses, **invalid}, now=now)
+    standing = set(decide([*addresses, *invalid]))
     asked = {key: address for key, address in addresses.items() if key not in standing}
     spans = Spans(now=now, period_days=run.period_days, never_engaged_days=run.never_engaged_days)
     signs = signs_of({text: key for text, key in written.items() if key in asked}, spans=spans)
@@ -73,13 +71,6 @@ def _unreadable(text: str, why: str, *, run: Run) -> Finding:
         kinds=bits_of([Kind.SYNTAX]),
         detail=why[:MAX_TEXT],
     )
-
-
-def _standing(keys: Collection[str], *, now: datetime) -> set[str]:
-    """Return those that get no mail by an order about the address itself."""
-    stands = Q(expires_at=None) | Q(expires_at__gt=now)
-    orders = Suppression.objects.filter(stands, address__in=list(keys))
-    return set(orders.values_list("address", flat=True))
 
 
 def _finding(

@@ -1,4 +1,4 @@
-"""Remove the addresses that runs have found, when they are old or when somebody asks for it."""
+"""Remove the addresses that runs have found, when they are of no use any more."""
 
 from __future__ import annotations
 
@@ -29,24 +29,6 @@ def forget_old(*, now: datetime) -> None:
             # Whoever read the file has ended long ago.
             changes |= {"state": Run.State.FAILED, "trouble": "The file was never read to its end."}
         Run.objects.filter(pk=run.pk).update(**changes)
-
-
-def forget_address(key: str) -> int:
-    """Remove what the runs know of an address (its suppression key); return how many found it.
-
-    What they suppressed stays suppressed.
-    """
-    found = Finding.objects.filter(address=key)
-    Line.objects.filter(text__iexact=key).delete()
-    touched = list(Run.objects.filter(pk__in=found.values("run")))
-    for run in touched:
-        examples = {
-            kind: [one for one in some if one["address"] != key]
-            for kind, some in run.report.get("examples", {}).items()
-        }
-        Run.objects.filter(pk=run.pk).update(report=run.report | {"examples": examples})
-    found.delete()
-    return len(touched)
 
 
 def _remove(rows: QuerySet[Finding] | QuerySet[Line]) -> None:

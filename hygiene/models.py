@@ -10,6 +10,8 @@ from django.db import models
 from django.db.models import Count, F, Q
 
 MAX_TEXT = 500
+# Stands where an address was whose owner has asked to be forgotten.
+STRUCK = "[forgotten]"
 
 
 class Kind(models.TextChoices):
@@ -138,6 +140,10 @@ class FindingQuerySet(models.QuerySet["Finding"]):
         found = self.annotate(chosen=F("kinds").bitand(bits_of(kinds)))
         return found.filter(chosen__gt=0)
 
+    def still_named(self) -> FindingQuerySet:
+        """Return those whose addresses are not forgotten."""
+        return self.exclude(address=STRUCK)
+
     def numbers(self) -> dict[Kind, int]:
         """Return how many there are of each kind; an address can be of several."""
         marked = self.annotate(
@@ -185,12 +191,14 @@ class Finding(models.Model):
         """An address once for each run; read in the order of the run."""
 
         constraints = [
-            models.UniqueConstraint(fields=["run", "address"], name="finding_is_made_once")
+            models.UniqueConstraint(
+                fields=["run", "address"],
+                name="finding_is_made_once",
+                condition=~Q(address=STRUCK),
+            )
         ]
         indexes = [
             models.Index(fields=["run", "id"], name="finding_of_run"),
-            # Who asks to be forgotten.
-            models.Index(fields=["address"], name="finding_of_address"),
         ]
 
     def __str__(self) -> str:

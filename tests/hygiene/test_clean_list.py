@@ -242,10 +242,12 @@ def test_stored_recipients_are_walked_once_each_in_lots(
             mail(profile, f"p{number}@gone.example", days=1, status=Status.SENT)
     mail(profile, "P4@gone.example", days=1, status=Status.SENT)
     mail(profile, "stopped@gone.example", days=1, status=Status.SENT)
+    mail(profile, "blocked@sub.gone.example", days=1, status=Status.SENT)
     suppress("stopped@gone.example", reason=Suppression.Reason.MANUAL, now=timezone.now())
+    suppress(".sub.gone.example", reason=Suppression.Reason.BLACKLIST, now=timezone.now())
     told = run(stored=True)
-    assert told["checked"] == 7
-    assert told["already_suppressed"] == 1
+    assert told["checked"] == 8
+    assert told["already_suppressed"] == 2
     assert numbers(told) == {"no-domain": 5}
 
 
