@@ -101,6 +101,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         _item("Sender domains", "domain_verification", "admin:sending_senderdomain_changelist"),
         _item("Limits", "speed", "admin:sending_limit_changelist"),
         _item("Suppressions", "block", "admin:sending_suppression_changelist"),
+        _item("Clean lists", "cleaning_services", "admin:hygiene_run_changelist"),
         _item("Unsubscribe pages", "waving_hand", "admin:unsubscribe_pagewording_changelist"),
     ]
     return [

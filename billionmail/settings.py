@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
-from django.templatetags.static import static
+
+from billionmail.appearance import UNFOLD as UNFOLD
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -75,6 +76,7 @@ INSTALLED_APPS = [
     "tracking",
     "unsubscribe",
     "stats",
+    "hygiene",
     "guard",
 ]
 
@@ -98,7 +100,8 @@ PERSONAL_DATA = [
 ]
 # Tables in whose texts (or in one of which) somebody may be named in passing: they are searched.
 PERSONAL_TEXTS = [
-    "admin.LogEntry", "guard.Alert", "sending.Attempt", "sending.Event",
+    "admin.LogEntry", "guard.Alert", "guard.AlertNotice", "hygiene.Finding", "hygiene.Line",
+    "hygiene.Run", "sending.Attempt", "sending.Event",
     "sending.LiftedSuppression", "sending.Message", "sending.ReportedBounce",
     "sending.Route:down_reason", "sending.Route:paused_reason", "sending.SenderBlock",
     "sending.SlowDown", "sending.StoredAnswer", "sending.Suppression",
@@ -205,6 +208,9 @@ CELERY_BEAT_SCHEDULE = {
     "roll-stats": {"task": "stats.roll", "schedule": 30.0, "options": {"expires": 10}},
     # Each worker does it every minute; this is for a pool that forks.
     "look-for-the-abnormal": {"task": "guard.look", "schedule": 60.0, "options": {"expires": 50}},
+    # Each worker goes on with it by itself; these are for a pool that forks.
+    "clean-lists": {"task": "hygiene.clean", "schedule": 30.0, "options": {"expires": 20}},
+    "forget-cleaned": {"task": "hygiene.forget_old", "schedule": 3600.0},
 }
 
 # --- Delivery -----------------------------------------------------------------------------
@@ -278,6 +284,12 @@ KEY_PAUSE_HOURS = env.int("KEY_PAUSE_HOURS", default=24)
 REFUSALS_ALERT = env.int("REFUSALS_ALERT", default=100)
 # How long it is known who was refused.
 REFUSED_ACCESS_DAYS = env.int("REFUSED_ACCESS_DAYS", default=30)
+
+# --- Clean lists ---------------------------------------------------------------------------
+
+# The name server that is asked about the domains of a list, such as 127.0.0.1:5353; empty: those
+# of this machine.
+CLEAN_LIST_DNS_SERVER = env.str("CLEAN_LIST_DNS_SERVER", default="")
 
 # --- HTTP API -----------------------------------------------------------------------------
 
@@ -377,22 +389,4 @@ LOGGING = {
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
     },
-}
-
-UNFOLD = {
-    "SITE_TITLE": "BillionMail",
-    "SITE_HEADER": "BillionMail",
-    "SITE_SUBHEADER": "Mail that arrives, numbers that are true",
-    "SITE_SYMBOL": "outgoing_mail",
-    "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": STATIC_URL + "billionmail/icon.svg"}
-    ],
-    "SHOW_HISTORY": True,
-    "SHOW_VIEW_ON_SITE": False,
-    "ACCOUNT": {"navigation": "billionmail.dashboard.account"},
-    "LOGIN": {"form": "guard.sign_in.PacedAuthenticationForm"},
-    "STYLES": [lambda request: static("stats/dashboard.css")],
-    "SCRIPTS": [lambda request: static("stats/dashboard.js")],
-    "DASHBOARD_CALLBACK": "billionmail.dashboard.home",
-    "SIDEBAR": {"navigation": "billionmail.dashboard.navigation", "show_search": False},
 }

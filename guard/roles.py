@@ -15,13 +15,15 @@ from django.db import transaction
 from guard.models import Role, RoleGrant
 
 # Whose records every role may look at.
-APPS = ("apikeys", "sending", "tracking", "unsubscribe", "stats", "guard")
+APPS = ("apikeys", "sending", "tracking", "unsubscribe", "stats", "hygiene", "guard")
 # What decides who may do what, and is for owners alone, be it only to look at.
 PEOPLE = {"auth.user", "auth.group"}
 READ_THE_LOG = "admin.view_logentry"
 # What keeps mail flowing. Not here: keys, the servers that mail leaves by, people.
 OPERATOR_MAY = {
     "guard.change_alert",
+    "hygiene.add_run",
+    "hygiene.change_run",
     "sending.add_limit",
     "sending.add_senderdomain",
     "sending.add_suppression",

@@ -63,7 +63,7 @@ ORDER_FIELDS = (
     "expires_at",
 )
 
-_STANDING = ("address", "reason", "expires_at", "source_message_id", "is_repeated")
+_STANDING = ("address", "reason", "expires_at", "source_message_id", "by", "is_repeated")
 
 OrderKey = tuple[str, Reason]
 
@@ -278,11 +278,16 @@ def _give_again(order: NewOrder, standing: Suppression) -> None:
     changes: dict[str, object] = {}
     if _lasts_longer(order, standing):
         changes["expires_at"] = order.expires_at
-    source_id = order.source.pk if order.source else None
-    if not standing.is_repeated and source_id != standing.source_message_id:
+    if not standing.is_repeated and _comes_from_elsewhere(order, standing):
         changes["is_repeated"] = True
     if changes:
         Suppression.objects.filter(pk=standing.pk).update(**changes)
+
+
+def _comes_from_elsewhere(order: NewOrder, standing: Suppression) -> bool:
+    if order.source is None and standing.source_message_id is None:
+        return order.by[:MAX_BY] != standing.by
+    return order.source is None or order.source.pk != standing.source_message_id
 
 
 def _lasts_longer(order: NewOrder, standing: Suppression) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections import Counter
 
 import dns.flags
 import dns.message
@@ -16,12 +17,15 @@ import dns.rrset
 class NameServer:
     """A server on a free loopback `port` that knows what `publish` was told, and nothing else.
 
-    For the names in `broken` it answers SERVFAIL.
+    For the names in `broken` it answers SERVFAIL, for those in `silent` nothing. `asked` counts the
+    questions by name.
     """
 
     def __init__(self) -> None:
         self.records: dict[tuple[str, str], list[str]] = {}
         self.broken: set[str] = set()
+        self.silent: set[str] = set()
+        self.asked: Counter[str] = Counter()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
@@ -55,7 +59,11 @@ class NameServer:
             packet, peer = self._socket.recvfrom(4096)
             if not packet:
                 return
-            self._socket.sendto(self._answer(dns.message.from_wire(packet)).to_wire(), peer)
+            query = dns.message.from_wire(packet)
+            name = query.question[0].name.to_text(omit_final_dot=True)
+            self.asked[name] += 1
+            if name not in self.silent:
+                self._socket.sendto(self._answer(query).to_wire(), peer)
 
     def _answer(self, query: dns.message.Message) -> dns.message.Message:
         question = query.question[0]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-APPS = ["apikeys", "sending", "tracking", "unsubscribe", "stats", "billionmail"]
+APPS = ["apikeys", "sending", "tracking", "unsubscribe", "stats", "hygiene", "billionmail"]
 MAX_LINES = 400
 NAMELESS = {"utils", "helpers", "misc", "common", "services", "managers"}
 SOURCES = sorted(

@@ -64,14 +64,15 @@ class OperatorAdmin(ModelAdmin):
     def page(
         self, request: HttpRequest, template: str, original: Model | None, **context: Any
     ) -> TemplateResponse:
-        """Return a page within the frame of the admin."""
+        """Return a page within the frame of the admin; another app's template with its folder."""
         shared = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "original": original,
             "back_url": self.url("change", original) if original else self.url("changelist"),
         }
-        return TemplateResponse(request, f"sending/{template}.html", {**shared, **context})
+        path = template if "/" in template else f"sending/{template}.html"
+        return TemplateResponse(request, path, {**shared, **context})
 
     def confirm(
         self, request: HttpRequest, original: Model, *, title: str, question: str, button: str

@@ -56,7 +56,7 @@ CONFIGURED = {
     "sending.DailyCount", "sending.RecipientDomain", "sending.SenderDomain", "sending.SlowDown",
     "sending.SendingProfile", "sending.Template", "sending.TemplateVersion", "sending.WarmUp",
     "tracking.TrackedLink", "tracking.Segment", "unsubscribe.PageWording", "guard.RoleGrant",
-    "guard.RecoveryCode", "guard.SecondFactor",
+    "guard.AlertChannel", "guard.RecoveryCode", "guard.SecondFactor",
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from apikeys.models import RefusedAccess
 from guard.models import Alert, AlertChannel
+from hygiene.models import Run
 from sending import outages
 from sending.models import LiftedSuppression, Limit, Route, SlowDown, Status, Suppression, WarmUp
 from sending.suppressions import lift
@@ -67,6 +68,9 @@ MAKERS: dict[str, Callable[[], Any]] = {
         text="Many.",
         first_at=timezone.now(),
         last_at=timezone.now(),
+    ),
+    "hygiene.run": lambda: Run.objects.create(
+        source=Run.Source.STORED, state=Run.State.CHECKED, created_at=timezone.now()
     ),
     "sending.event": EventFactory.create,
     "sending.liftedsuppression": lifted,

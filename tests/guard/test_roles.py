@@ -41,6 +41,11 @@ OWN = {
     "auth_user_password_change": "change",
     "guard_alert_acknowledge": "change",
     "guard_alertchannel_send_test": "change",
+    "hygiene_run_start": "add",
+    "hygiene_run_rows": "view",
+    "hygiene_run_apply": "change",
+    "hygiene_run_undo": "change",
+    "hygiene_run_stop": "change",
     "sending_message_send_again": "change",
     "sending_message_mark_delivered": "change",
     "sending_message_cancel": "change",
@@ -64,7 +69,7 @@ OWN = {
 # Records: nobody adds, changes or deletes them by hand, whatever the role.
 NEVER = re.compile(
     r"(sending_(message|event|liftedsuppression)|tracking_trackedlink|admin_logentry|guard_alert"
-    r"|apikeys_refusedaccess)_(add|delete)$"
+    r"|apikeys_refusedaccess|hygiene_run)_(add|delete)$"
     r"|apikeys_apikey_delete$|sending_slowdown_add$|sending_suppression_delete$"
     r"|sending_template_delete$"
 )

@@ -34,12 +34,15 @@ TOUCH_THE_DATABASE = [
     "tests/unsubscribe",
     "tests/stats",
     "tests/guard",
+    "tests/hygiene",
     "tests/flows",
 ]
 # What asks no database, and pages and forms, which ask it through Django alone.
 ONLY_ON_SQLITE = [
     "tests/apikeys/test_admin.py",
     "tests/guard/test_roles.py",
+    "tests/hygiene/test_domains.py",
+    "tests/hygiene/test_spelling.py",
     "tests/sending/admin",
     "tests/sending/rendering",
     "tests/sending/transports",

@@ -82,6 +82,14 @@ def test_an_order_ends_by_itself_and_can_be_given_again() -> None:
     assert [ended.lift_note for ended in history(ANN)] == ["It had expired."]
 
 
+@pytest.mark.parametrize(("by", "expected"), [("ann", False), ("bob", True)])
+def test_an_order_remembers_that_somebody_else_gave_it_too(by: str, expected: bool) -> None:
+    now = timezone.now()
+    suppress(ANN, reason=Reason.INVALID, now=now, by="ann")
+    suppress(ANN, reason=Reason.INVALID, now=now, by=by)
+    assert Suppression.objects.get().is_repeated is expected
+
+
 def test_an_order_that_stands_lasts_as_long_as_the_longest_that_was_given() -> None:
     now = timezone.now()
     for hours in (2, 1):
