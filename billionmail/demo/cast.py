@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 
 from sending.models import Stream
@@ -17,6 +18,11 @@ from sending.replies import Kind
 MARK: Final = "demo data"
 # A key of the demonstration is known by its id: those of real keys are random (version 4).
 NAMESPACE: Final = uuid.UUID("5b1d1f5e-6b1c-5a53-9d2b-b6a5a6c0de00")
+
+
+@cache
+def _id_of(name: str) -> uuid.UUID:
+    return uuid.uuid5(NAMESPACE, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ class Part:
     @property
     def id(self) -> uuid.UUID:
         """Return the id that marks its key as made up."""
-        return uuid.uuid5(NAMESPACE, self.name)
+        return _id_of(self.name)
 
 
 RELAY, PROVIDER, SPARE = "Demo relay", "Demo provider", "Demo spare relay"

@@ -96,7 +96,7 @@ class TrackedLinkAdmin(RecordAdmin):
         link = kwargs["obj"]
         clicks = (
             Visit.objects.filter(link=link)
-            .select_related("message")
+            .select_related("message", "link")
             .defer("message__attribs", "message__subject")
             .order_by("-event_id")[:CLICKS_SHOWN]
         )

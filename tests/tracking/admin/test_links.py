@@ -99,6 +99,21 @@ def test_the_page_of_a_link_tells_who_clicked_and_when(admin_client: Client) -> 
     assert "not counted (tool)" in shown
 
 
+def test_the_page_of_a_link_costs_the_same_for_one_click_and_for_twenty(
+    admin_client: Client,
+) -> None:
+    message = sent()
+    link = link_in(message)
+    click(message, link)
+    with CaptureQueriesContext(connection) as one:
+        admin_client.get(f"{LIST}{link.pk}/change/")
+    for _ in range(19):
+        click(message, link)
+    with CaptureQueriesContext(connection) as twenty:
+        assert admin_client.get(f"{LIST}{link.pk}/change/").text.count(message.recipient) == 20
+    assert len(twenty) == len(one)
+
+
 def test_the_page_of_a_link_that_nobody_clicked_says_so(admin_client: Client) -> None:
     link = link_in(sent())
     assert "Nobody has clicked it yet." in admin_client.get(f"{LIST}{link.pk}/change/").text
