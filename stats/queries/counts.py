@@ -7,7 +7,7 @@ import csv
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from io import StringIO
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -78,24 +78,30 @@ def placed(rows: Iterable[tuple[datetime, Totals]], *, cut: Cut, step: Step) -> 
     place = begin_of(cut.start, step=step, zone=cut.zone)
     while place.astimezone(UTC) < cut.end:
         points.append(Point(place, total_of(found.get(place, ()))))
-        place = _next(place, step=step)
+        place = _next(place, step=step, zone=cut.zone)
     return points
 
 
 def begin_of(moment: datetime, *, step: Step, zone: ZoneInfo) -> datetime:
-    """Return when the hour, day, week (from Monday) or month of a moment began there."""
+    """Return when the hour, day, week (from Monday) or month of a moment began there.
+
+    An hour has a fixed offset: in a zone, two that a change of the clock gives the same name would
+    be equal.
+    """
     if step == Step.HOUR:
-        return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0).astimezone(zone)
+        hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        offset = hour.astimezone(zone).utcoffset() or timedelta(0)
+        return hour.astimezone(timezone(offset))
     day = moment.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     if step == Step.WEEK:
         return day - timedelta(days=day.weekday())
     return day.replace(day=1) if step == Step.MONTH else day
 
 
-def _next(place: datetime, *, step: Step) -> datetime:
+def _next(place: datetime, *, step: Step, zone: ZoneInfo) -> datetime:
     """Return the next step: of days by the calendar, which may have 23 or 25 hours."""
     if step == Step.HOUR:
-        return (place.astimezone(UTC) + timedelta(hours=1)).astimezone(place.tzinfo)
+        return begin_of(place + timedelta(hours=1), step=step, zone=zone)
     if step == Step.MONTH:
         return place + timedelta(days=calendar.monthrange(place.year, place.month)[1])
     return place + timedelta(days=7 if step == Step.WEEK else 1)
