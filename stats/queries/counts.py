@@ -6,10 +6,11 @@ import calendar
 import csv
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta, timezone
 from io import StringIO
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db.models import Sum
@@ -208,6 +209,22 @@ def links(cut: Cut, *, template_id: int | None = None, limit: int = 50) -> list[
         for link in known
     ]
     return sorted(uses, key=lambda one: (-one.clicks, -one.machine_clicks, one.link_id))[:limit]
+
+
+def uses_of(
+    link_ids: Collection[int], *, keys: frozenset[UUID], since: datetime, until: datetime
+) -> dict[int, Totals]:
+    """Return the hits of these links in the mail that was accepted in a span, for those with any.
+
+    `keys` empty: of all keys.
+    """
+    cut = Cut(start=since, end=until, keys=keys)
+    wanted = set(map(str, link_ids))
+    found: dict[int, Totals] = defaultdict(Totals)
+    for (value,), counts in rollups.sums(cut, "value", by=By.LINK):
+        if value in wanted:
+            found[int(value)] += counts
+    return dict(found)
 
 
 def clickers(link_id: int, *, limit: int = 50) -> list[Clicker]:
