@@ -214,11 +214,13 @@ def links(cut: Cut, *, template_id: int | None = None, limit: int = 50) -> list[
 def uses_of(
     link_ids: Collection[int], *, keys: frozenset[UUID], since: datetime, until: datetime
 ) -> dict[int, Totals]:
-    """Return the hits of these links in the mail that was accepted in a span, for those with any.
+    """Return the hits of these links in the mail of a span, for those with any.
 
-    `keys` empty: of all keys.
+    `keys` empty: of all keys. The span is made longer, to whole days (UTC): one statement.
     """
-    cut = Cut(start=since, end=until, keys=keys)
+    first = begin_of(since, step=Step.DAY, zone=ZoneInfo("UTC"))
+    last = begin_of(until, step=Step.DAY, zone=ZoneInfo("UTC")) + timedelta(days=1)
+    cut = Cut(start=first, end=last, keys=keys)
     wanted = set(map(str, link_ids))
     found: dict[int, Totals] = defaultdict(Totals)
     for (value,), counts in rollups.sums(cut, "value", by=By.LINK):

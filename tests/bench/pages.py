@@ -103,9 +103,8 @@ def main() -> int:
     parser.add_argument("word", nargs="?", default="", help="only pages with it in the address")
     parser.add_argument("--repeat", type=int, default=5)
     options = parser.parse_args()
-    print(
-        f"{'ms':>9} {'queries':>8}  page (at most {MOST_MILLISECONDS} ms, {MOST_QUERIES} queries)"
-    )
+    names = f"{'ms':>8} {'database':>8} {'waited':>8} {'queries':>8}"
+    print(f"{names}  page (at most {MOST_MILLISECONDS} ms, {MOST_QUERIES} queries)")
     over = 0
     with transaction.atomic():
         # The person who looks, and whatever looking leaves behind, is gone afterwards.
