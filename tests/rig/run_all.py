@@ -35,6 +35,7 @@ TOUCH_THE_DATABASE = [
     "tests/stats",
     "tests/guard",
     "tests/flows",
+    "tests/billionmail/test_demo.py",
 ]
 # What asks no database, and pages and forms, which ask it through Django alone.
 ONLY_ON_SQLITE = [
