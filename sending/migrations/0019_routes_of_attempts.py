@@ -22,6 +22,6 @@ def forget(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("sending", "0017_repeated_orders")]
+    dependencies = [("sending", "0018_forgotten_and_capped")]
 
     operations = [migrations.RunPython(summarize, forget)]
