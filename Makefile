@@ -19,6 +19,10 @@ help: ## List the commands
 run: $(VENV)/runtime.stamp ## Start everything on this machine (PORT=8000 DATA_DIR=./var)
 	@exec $(BIN)/python -m billionmail.embedded
 
+.PHONY: demo
+demo: $(VENV)/runtime.stamp ## The same with weeks of made-up mail (PORT=8000 DATA_DIR=./var/demo)
+	@DATA_DIR=$${DATA_DIR:-var/demo} exec $(BIN)/python -m billionmail.embedded --demo
+
 .PHONY: test
 test: $(VENV)/dev.stamp ## Run every test, on SQLite and on PostgreSQL
 	@sh tests/rig/ensure.sh faketime:faketime

@@ -1,4 +1,4 @@
-"""Run all of BillionMail in one place without any server to install: `make run`.
+"""Run all of BillionMail in one place without any server to install: `make run`, `make demo`.
 
 One gunicorn worker process serves the pages and the API; a Celery worker (with the deliverer) and
 the mail catcher are threads in it. The database is SQLite, the broker the process's own memory.
@@ -51,6 +51,9 @@ def main() -> None:
     print("Preparing the database ...", flush=True)
     call_command("migrate", interactive=False, verbosity=0)
     call_command("prepare_trial")
+    if "--demo" in sys.argv[1:]:
+        print("Making up some weeks of mail ...", flush=True)
+        call_command("seed_demo", beside_real_mail=True)
     connections.close_all()
     _require_free(
         settings.MAIL_CATCHER_PORT,

@@ -18,6 +18,7 @@ from stats.queries.counts import (
     open_times,
     series,
     totals,
+    uses_of,
     waits,
 )
 from stats.queries.figures import (
@@ -81,5 +82,6 @@ __all__ = [
     "series",
     "totals",
     "trouble",
+    "uses_of",
     "waits",
 ]

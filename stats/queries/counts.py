@@ -6,10 +6,11 @@ import calendar
 import csv
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime, timedelta, timezone
 from io import StringIO
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db.models import Sum
@@ -78,24 +79,30 @@ def placed(rows: Iterable[tuple[datetime, Totals]], *, cut: Cut, step: Step) -> 
     place = begin_of(cut.start, step=step, zone=cut.zone)
     while place.astimezone(UTC) < cut.end:
         points.append(Point(place, total_of(found.get(place, ()))))
-        place = _next(place, step=step)
+        place = _next(place, step=step, zone=cut.zone)
     return points
 
 
 def begin_of(moment: datetime, *, step: Step, zone: ZoneInfo) -> datetime:
-    """Return when the hour, day, week (from Monday) or month of a moment began there."""
+    """Return when the hour, day, week (from Monday) or month of a moment began there.
+
+    An hour has a fixed offset: in a zone, two that a change of the clock gives the same name would
+    be equal.
+    """
     if step == Step.HOUR:
-        return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0).astimezone(zone)
+        hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        offset = hour.astimezone(zone).utcoffset() or timedelta(0)
+        return hour.astimezone(timezone(offset))
     day = moment.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     if step == Step.WEEK:
         return day - timedelta(days=day.weekday())
     return day.replace(day=1) if step == Step.MONTH else day
 
 
-def _next(place: datetime, *, step: Step) -> datetime:
+def _next(place: datetime, *, step: Step, zone: ZoneInfo) -> datetime:
     """Return the next step: of days by the calendar, which may have 23 or 25 hours."""
     if step == Step.HOUR:
-        return (place.astimezone(UTC) + timedelta(hours=1)).astimezone(place.tzinfo)
+        return begin_of(place + timedelta(hours=1), step=step, zone=zone)
     if step == Step.MONTH:
         return place + timedelta(days=calendar.monthrange(place.year, place.month)[1])
     return place + timedelta(days=7 if step == Step.WEEK else 1)
@@ -202,6 +209,24 @@ def links(cut: Cut, *, template_id: int | None = None, limit: int = 50) -> list[
         for link in known
     ]
     return sorted(uses, key=lambda one: (-one.clicks, -one.machine_clicks, one.link_id))[:limit]
+
+
+def uses_of(
+    link_ids: Collection[int], *, keys: frozenset[UUID], since: datetime, until: datetime
+) -> dict[int, Totals]:
+    """Return the hits of these links in the mail of a span, for those with any.
+
+    `keys` empty: of all keys. The span is made longer, to whole days (UTC): one statement.
+    """
+    first = begin_of(since, step=Step.DAY, zone=ZoneInfo("UTC"))
+    last = begin_of(until, step=Step.DAY, zone=ZoneInfo("UTC")) + timedelta(days=1)
+    cut = Cut(start=first, end=last, keys=keys)
+    wanted = set(map(str, link_ids))
+    found: dict[int, Totals] = defaultdict(Totals)
+    for (value,), counts in rollups.sums(cut, "value", by=By.LINK):
+        if value in wanted:
+            found[int(value)] += counts
+    return dict(found)
 
 
 def clickers(link_id: int, *, limit: int = 50) -> list[Clicker]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import Exists, OuterRef
 
 from sending.models import Event
 from stats.models import CountedHits, Day, Hour, Progress, Tally
@@ -127,9 +128,8 @@ def _hit_messages() -> Iterator[list[UUID]]:
         yield lot
         last = lot[-1]
     # Those who unsubscribed without any other trace.
-    gone = Event.objects.filter(kind=hits.UNSUBSCRIBED).exclude(
-        message_id__in=Visit.objects.values("message_id")
-    )
+    its_visits = Visit.objects.filter(message=OuterRef("message"))
+    gone = Event.objects.filter(~Exists(its_visits), kind=hits.UNSUBSCRIBED)
     ids = sorted(set(gone.values_list("message_id", flat=True)))
     for start in range(0, len(ids), MESSAGES_AT_ONCE):
         yield ids[start : start + MESSAGES_AT_ONCE]

@@ -36,6 +36,7 @@ TOUCH_THE_DATABASE = [
     "tests/guard",
     "tests/hygiene",
     "tests/flows",
+    "tests/billionmail/test_demo.py",
 ]
 # What asks no database, and pages and forms, which ask it through Django alone.
 ONLY_ON_SQLITE = [

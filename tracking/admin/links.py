@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -43,9 +44,9 @@ class TrackedLinkAdmin(RecordAdmin):
         return found.defer("template_version__html", "template_version__text")
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Count the clicks of the links of the page, all in one query."""
+        """Count the clicks of the links of the page, all at once."""
         listed = super().get_changelist_instance(request)
-        counts = _counts([link.pk for link in listed.result_list], key=chosen_key(request))
+        counts = self.counts_of(list(listed.result_list), key=chosen_key(request))
         for link in listed.result_list:
             link.counted = counts.get(link.pk, {})
         return listed
@@ -96,29 +97,33 @@ class TrackedLinkAdmin(RecordAdmin):
         link = kwargs["obj"]
         clicks = (
             Visit.objects.filter(link=link)
-            .select_related("message")
+            .select_related("message", "link")
             .defer("message__attribs", "message__subject")
             .order_by("-event_id")[:CLICKS_SHOWN]
         )
         context |= {
             "title": Truncator(link.url).chars(URL_LENGTH),
-            "counted": _counts([link.pk]).get(link.pk, {}),
+            "counted": self.counts_of([link]).get(link.pk, {}),
             "clicks": [(visit, note_on(visit)) for visit in clicks],
             "clicks_shown": CLICKS_SHOWN,
         }
         return super().render_change_form(request, context, **kwargs)
 
+    def counts_of(
+        self, links: Sequence[TrackedLink], *, key: UUID | None = None
+    ) -> dict[int, dict[str, Any]]:
+        """Return of each clicked link how often it was clicked, and by how many recipients.
 
-def _counts(link_ids: list[int], *, key: UUID | None = None) -> dict[int, dict[str, Any]]:
-    """Return of each clicked link how often it was clicked, and by how many recipients."""
-    visits = Visit.objects.filter(link_id__in=link_ids)
-    if key is not None:
-        visits = visits.filter(message__api_key_id=key)
-    is_human = Q(is_human=True)
-    rows = visits.values("link_id").annotate(
-        clicks=Count("pk"),
-        by_people=Count("pk", filter=is_human),
-        people=Count("message_id", filter=is_human, distinct=True),
-        last=Max("at", filter=is_human),
-    )
-    return {row["link_id"]: dict(row) for row in rows}
+        This counts the clicks themselves; an app that keeps counts can answer faster.
+        """
+        visits = Visit.objects.filter(link_id__in=[link.pk for link in links])
+        if key is not None:
+            visits = visits.filter(message__api_key_id=key)
+        is_human = Q(is_human=True)
+        rows = visits.values("link_id").annotate(
+            clicks=Count("pk"),
+            by_people=Count("pk", filter=is_human),
+            people=Count("message_id", filter=is_human, distinct=True),
+            last=Max("at", filter=is_human),
+        )
+        return {row["link_id"]: dict(row) for row in rows}

@@ -141,6 +141,13 @@ def test_what_is_told_late_does_not_mislead_the_search(message: Message) -> None
     assert first_written_since(now + timedelta(days=1)) == written[-1].pk + 1
 
 
+def test_the_search_for_a_time_is_one_query(message: Message) -> None:
+    EventFactory.create_batch(40, message=message)
+    with CaptureQueriesContext(connection) as captured:
+        first_written_since(timezone.now() - timedelta(hours=1))
+    assert len(captured) == 1
+
+
 def test_without_events_nothing_is_found(admin_client: Client) -> None:
     assert listed(admin_client, happened="hour") == []
 

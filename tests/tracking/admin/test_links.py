@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sending.models import Message, Status
+from stats import rollups
 from tests.factories.sending import MessageFactory, SendingProfileFactory
 from tests.factories.tracking import HitFactory, TrackedLinkFactory
 from tracking.events import record_hits
@@ -40,6 +41,7 @@ def click(message: Message, link: TrackedLink, **fields: object) -> None:
 
 def rows(client: Client, **query: str) -> dict[str, tuple[int, int, int]]:
     """Return of each link in the list: people, clicks by people, all clicks."""
+    rollups.roll()
     listed = client.get(LIST, query).context["cl"].result_list
     return {
         link.url: tuple(link.counted.get(name, 0) for name in ("people", "by_people", "clicks"))
@@ -92,11 +94,27 @@ def test_the_page_of_a_link_tells_who_clicked_and_when(admin_client: Client) -> 
     link = link_in(message)
     click(message, link)
     click(message, link, user_agent="curl/8")
+    rollups.roll()
     shown = admin_client.get(f"{LIST}{link.pk}/change/").text
     assert "1 of 2 clicks in all" in shown
     assert shown.count(message.recipient) == 2
     assert "Chrome on Windows (desktop)" in shown
     assert "not counted (tool)" in shown
+
+
+def test_the_page_of_a_link_costs_the_same_for_one_click_and_for_twenty(
+    admin_client: Client,
+) -> None:
+    message = sent()
+    link = link_in(message)
+    click(message, link)
+    with CaptureQueriesContext(connection) as one:
+        admin_client.get(f"{LIST}{link.pk}/change/")
+    for _ in range(19):
+        click(message, link)
+    with CaptureQueriesContext(connection) as twenty:
+        assert admin_client.get(f"{LIST}{link.pk}/change/").text.count(message.recipient) == 20
+    assert len(twenty) == len(one)
 
 
 def test_the_page_of_a_link_that_nobody_clicked_says_so(admin_client: Client) -> None:

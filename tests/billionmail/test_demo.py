@@ -1,0 +1,202 @@
+"""The made-up past is as the product would have written it, and goes away without a trace."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from apikeys.models import ApiKey
+from billionmail import demo
+from billionmail.demo.cast import MAILBOXES, PARTS
+from billionmail.demo.scene import DOMAINS
+from sending import ledger
+from sending.models import Event, Message, Route, Status, Suppression
+from sending.models.event import TRANSITIONS
+from stats import rollups
+from stats.models import Progress
+from tests.factories.sending import (
+    MessageFactory,
+    RouteFactory,
+    SendingProfileFactory,
+    SuppressionFactory,
+    TemplateFactory,
+)
+from tests.stats.stories import counts
+from tracking import visits
+from tracking.models import Visit
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2030, 5, 17, 13, 40, tzinfo=UTC)
+
+
+def perform(*, messages: int = 300, days: int = 21, seed: int = 7, now: datetime = NOW) -> None:
+    demo.perform(messages=messages, days=days, seed=seed, now=now, watch=lambda done, total: None)
+
+
+def everything() -> dict[str, Counter[tuple[Any, ...]]]:
+    """Return all rows of all tables; how far the log is counted only ever grows."""
+    left_out = ("migrations.Migration", Progress._meta.label)
+    return {
+        model._meta.label: Counter(map(repr, model._default_manager.values_list()))
+        for model in apps.get_models()
+        if model._meta.label not in left_out
+    }
+
+
+@pytest.fixture
+def real_mail() -> Message:
+    """Return a message of a real key, counted, to somebody else who gets no more mail."""
+    SuppressionFactory()
+    profile: Any = SendingProfileFactory()
+    message: Message = MessageFactory.build(
+        profile=profile,
+        api_key=profile.api_key,
+        template_version=profile.template.current_version,
+    )
+    ledger.accept([message])
+    rollups.roll()
+    return message
+
+
+def test_every_history_is_one_that_the_ledger_could_have_written() -> None:
+    perform()
+    stands: dict[Any, str] = defaultdict(str)
+    events = Event.objects.order_by("occurred_at", "id")
+    for event in events.exclude(status_after=""):
+        assert event.status_before == stands[event.message_id]
+        assert event.status_after in TRANSITIONS[event.status_before]
+        stands[event.message_id] = event.status_after
+    assert stands == dict(Message.objects.values_list("id", "status"))
+    assert Message.objects.count() == 300
+    assert max(events.values_list("occurred_at", flat=True)) < NOW
+
+
+def test_the_counts_agree_with_the_made_up_log() -> None:
+    perform()
+    assert Progress.objects.get().event_id == Event.objects.order_by("-id")[0].id
+    assert rollups.check(watch=lambda done, total: None) == []
+
+
+def test_the_labels_of_the_hits_are_those_of_our_own_rules() -> None:
+    perform()
+    firsts = ("id", "opened_at", "clicked_at", "any_opened_at", "any_clicked_at")
+    before = list(Message.objects.order_by("id").values_list(*firsts))
+    hit = set(Visit.objects.values_list("message_id", flat=True))
+    assert len(hit) > 80
+    assert visits.relabel(hit) == 0
+    assert list(Message.objects.order_by("id").values_list(*firsts)) == before
+
+
+def test_nothing_of_it_is_ever_sent_nor_could_reach_anybody() -> None:
+    now = timezone.now()
+    perform(messages=900, days=2, now=now)
+    waiting = Message.objects.exclude(next_attempt_at=None)
+    assert waiting.filter(status=Status.DEFERRED).count() == waiting.count() > 0
+    assert not waiting.filter(next_attempt_at__lt=now + timedelta(days=3000)).exists()
+    assert ledger.claim(limit=100) == []
+    ledger.reap()
+    ledger.expire()
+    assert Message.objects.filter(status=Status.EXPIRED).count() == 0
+    assert {one.route.kind for one in _profiles()} == {Route.Kind.SIMULATOR}
+    domains = {one.domain for one in MAILBOXES} | set(DOMAINS)
+    assert all(domain.endswith(".example") for domain in domains)
+    assert set(Message.objects.values_list("recipient_domain", flat=True)) <= domains
+
+
+def _profiles() -> list[Any]:
+    return [key.sending_profile for key in demo.demo_keys()]
+
+
+def test_a_seed_makes_the_same_mail_again_and_another_one_other_mail() -> None:
+    columns = ("id", "recipient", "status", "accepted_at", "opened_at")
+    perform()
+    first = list(Message.objects.order_by("id").values_list(*columns))
+    demo.remove(watch=lambda done: None)
+    perform()
+    assert list(Message.objects.order_by("id").values_list(*columns)) == first
+    demo.remove(watch=lambda done: None)
+    perform(seed=8)
+    assert list(Message.objects.order_by("id").values_list(*columns)) != first
+
+
+def test_removing_takes_exactly_its_own_rows(real_mail: Message) -> None:
+    before, counted = everything(), counts()
+    perform()
+    assert everything() != before
+    assert demo.remove(watch=lambda done: None) == []
+    after = everything()
+    assert {name: rows for name, rows in after.items() if rows != before[name]} == {}
+    assert counts() == counted
+    assert rollups.check(watch=lambda done, total: None) == []
+
+
+def test_removing_goes_on_where_it_was_ended() -> None:
+    before = everything()
+    perform()
+
+    def ended(done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        demo.remove(watch=ended)
+    assert demo.demo_keys()
+    demo.remove(watch=lambda done: None)
+    assert everything() == before
+
+
+def test_what_a_real_key_uses_by_now_stays() -> None:
+    perform()
+    route = Route.objects.get(name="Demo relay")
+    SendingProfileFactory(route=route)
+    assert demo.remove(watch=lambda done: None) == ["route Demo relay"]
+    assert Route.objects.filter(pk=route.pk).exists()
+
+
+def test_it_refuses_to_stand_among_real_mail_until_told(real_mail: Message) -> None:
+    with pytest.raises(CommandError, match="Real mail was accepted here"):
+        call_command("seed_demo", messages=50)
+    assert not demo.demo_keys()
+    call_command("seed_demo", messages=50, beside_real_mail=True)
+    assert Message.objects.count() == 51
+
+
+@pytest.mark.parametrize("make", [lambda: RouteFactory(name="Demo relay"),
+                                  lambda: TemplateFactory(slug="demo-order")])  # fmt: skip
+def test_it_refuses_where_a_name_is_taken(make: Any) -> None:
+    make()
+    with pytest.raises(CommandError, match="There is already"):
+        call_command("seed_demo", messages=50)
+    assert not ApiKey.objects.filter(pk__in=[part.id for part in PARTS]).exists()
+
+
+def test_fresh_data_is_left_alone_and_old_data_replaced() -> None:
+    call_command("seed_demo", messages=50)
+    first = set(Message.objects.values_list("id", flat=True))
+    call_command("seed_demo", messages=60)
+    assert set(Message.objects.values_list("id", flat=True)) == first
+    yesterday = timezone.now() - timedelta(hours=20)
+    ApiKey.objects.filter(last_used_at__gt=yesterday).update(last_used_at=yesterday)
+    call_command("seed_demo", messages=60)
+    assert Message.objects.count() == 60
+    assert not first & set(Message.objects.values_list("id", flat=True))
+
+
+def test_keys_and_messages_have_different_fates() -> None:
+    perform(messages=900)
+    keys = {key.name: key for key in demo.demo_keys()}
+    assert keys["Partner import"].paused_reason
+    assert keys["Old CRM"].revoked_at is not None
+    assert keys["Invoices"].expires_at is not None
+    found = set(Message.objects.values_list("status", flat=True))
+    assert found >= {"sent", "delivered", "bounced", "suppressed"}
+    reasons = set(Suppression.objects.values_list("reason", flat=True))
+    assert "bounced" in reasons
+    labels = set(Visit.objects.values_list("kind", "is_human"))
+    assert len(labels) == 4
