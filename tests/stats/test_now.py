@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.utils import timezone
 
-from sending.models import Message, Status
+from sending.models import Message, Status, first_id_since
 from stats import queries, rollups
 from stats.queries import now as looks
 from tests.factories.sending import EventFactory, MessageFactory, SendingProfileFactory
@@ -83,21 +84,28 @@ def test_deferred_mail_is_told_by_its_reasons() -> None:
     assert queries.trouble(limit=3).reasons == [("421 Busy", 3), ("451 Later", 1)]
 
 
+def ids_in_order(number: int) -> list[UUID]:
+    """Return ids of one second after the other: those of one millisecond are in any order."""
+    now = timezone.now()
+    return [first_id_since(now + timedelta(seconds=place)) for place in range(number)]
+
+
 def test_failures_of_one_key_are_those_among_the_newest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(looks, "FAILURES_OF_KEY", 2)
     profile, other = SendingProfileFactory.create_batch(2)
-    MessageFactory.create(profile=profile, status=Status.FAILED)
-    near = MessageFactory.create(profile=profile, status=Status.FAILED)
-    MessageFactory.create(profile=other, status=Status.FAILED)
+    ids = ids_in_order(3)
+    MessageFactory.create(id=ids[0], profile=profile, status=Status.FAILED)
+    near = MessageFactory.create(id=ids[1], profile=profile, status=Status.FAILED)
+    MessageFactory.create(id=ids[2], profile=other, status=Status.FAILED)
     found = queries.trouble(limit=5, keys=[profile.api_key_id]).failures
     assert [one.message_id for one in found] == [near.pk]
 
 
 def test_newest_messages_of_a_key_come_first() -> None:
     profile = SendingProfileFactory.create()
-    messages = [MessageFactory.create(profile=profile) for _ in range(3)]
+    messages = [MessageFactory.create(id=one, profile=profile) for one in ids_in_order(3)]
     MessageFactory.create()
     found = queries.newest_messages(profile.api_key_id, limit=2)
     assert [one.pk for one in found] == [messages[2].pk, messages[1].pk]
