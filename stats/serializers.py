@@ -15,6 +15,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 from stats import queries
 from stats.errors import InvalidQuestion
 from stats.queries import By, Cut, Step, Totals
+from stats.queries.figures import first_hour
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -130,6 +131,7 @@ def _zone(name: str) -> ZoneInfo:
 def _moment(text: str, name: str, *, zone: ZoneInfo) -> datetime | None:
     if not text:
         return None
+    day = None
     try:
         day = parse_date(text)
         moment = datetime(day.year, day.month, day.day) if day else parse_datetime(text)  # noqa: DTZ001 - the zone follows
@@ -139,7 +141,8 @@ def _moment(text: str, name: str, *, zone: ZoneInfo) -> datetime | None:
         raise InvalidQuestion(
             f"{name} must be a date or a time such as 2026-03-01 or 2026-03-01T12:00:00Z."
         )
-    return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+    return first_hour(moment) if day else moment
 
 
 def _one_of(choices: type[Choice], text: str, name: str) -> Choice | None:

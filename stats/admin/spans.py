@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date
 
 from stats.queries import By, Cut, Step
-from stats.queries.figures import hour_of
+from stats.queries.figures import first_hour
 
 CHOICES = {"24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days"}
 DAYS = {"7d": 7, "30d": 30, "90d": 90}
@@ -116,20 +116,14 @@ def _days(first: date, last: date, *, now: datetime, about: Cut, name: str) -> S
     before = start - back
     return Span(
         name=name,
-        cut=replace(about, start=_first_hour(start), end=end),
-        earlier=replace(about, start=_first_hour(before), end=end - back),
+        cut=replace(about, start=first_hour(start), end=end),
+        earlier=replace(about, start=first_hour(before), end=end - back),
         step=_step(number),
         first=first,
         last=last,
         title=f"Last {CHOICES[name]}" if name else _between(first, last),
         compared=_between(before.date(), (end - back - SHORTEST).date()),
     )
-
-
-def _first_hour(day: datetime) -> datetime:
-    """Return the first hour that begins in a day: midnight is at half an hour in some zones."""
-    begin = hour_of(day)
-    return begin if begin == day else begin + timedelta(hours=1)
 
 
 def _step(days: int) -> Step:

@@ -72,6 +72,15 @@ def hour_of(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
+def first_hour(day: datetime) -> datetime:
+    """Return the first hour in UTC that begins in a day, given by its midnight.
+
+    In some zones midnight is at half an hour.
+    """
+    begin = hour_of(day)
+    return begin if begin == day else begin + timedelta(hours=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Rate:
     """A share with its counts, and between what it is with 95 % confidence (Wilson's interval).

@@ -51,6 +51,13 @@ def test_a_key_is_told_the_counts_of_its_own_mail_alone() -> None:
     assert told["rate_definitions"]["delivery"] == "delivered / sent"
 
 
+def test_a_span_of_days_begins_with_its_first_day_where_midnight_is_at_half_an_hour() -> None:
+    caller = Caller(sent=0)
+    asked = {"step": "day", "zone": "Asia/Kolkata", "start": "2026-03-01", "end": "2026-03-03"}
+    rows = caller.ask(**asked)["rows"]
+    assert [row["start"][:10] for row in rows] == ["2026-03-01", "2026-03-02"]
+
+
 def test_a_series_has_every_day_of_the_zone_and_all_the_mail_in_it() -> None:
     caller = Caller(sent=2)
     rows = caller.ask(step="day", zone="Asia/Kathmandu")["rows"]
