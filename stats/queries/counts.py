@@ -77,7 +77,8 @@ def placed(rows: Iterable[tuple[datetime, Totals]], *, cut: Cut, step: Step) -> 
         found[begin_of(began_at, step=step, zone=cut.zone)].append(counts)
     points = []
     place = begin_of(cut.start, step=step, zone=cut.zone)
-    while place.astimezone(UTC) < cut.end:
+    last = begin_of(cut.end - timedelta(hours=1), step=step, zone=cut.zone)
+    while place <= last:
         points.append(Point(place, total_of(found.get(place, ()))))
         place = _next(place, step=step, zone=cut.zone)
     return points
