@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 from billionmail.api import BROKEN_OFF, envelope
-from tracking.wsgi import with_hits
+from tracking.wsgi import WithHits
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -58,4 +58,4 @@ def _refusal(start_response: StartResponse, http_status: HTTPStatus, msg: str) -
 
 application = with_chunked_bodies(get_wsgi_application())
 if apps.is_installed("tracking"):
-    application = with_hits(application)
+    application = WithHits(application)

@@ -14,28 +14,32 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
-def with_hits(inner: WSGIApplication) -> WSGIApplication:
+class WithHits:
     """Answer the addresses of the pixel and of links; leave everything else to `inner`."""
-    before_pixel, _, after_pixel = reverse("pixel", args=["x"]).rpartition("x")
-    before_link = reverse("click", args=["x"]).removesuffix("x")
 
-    def answer_for(environ: WSGIEnvironment) -> Answer | None:
+    def __init__(self, inner: WSGIApplication) -> None:
+        self._inner = inner
+        self._before_pixel, _, self._after_pixel = reverse("pixel", args=["x"]).rpartition("x")
+        self._before_link = reverse("click", args=["x"]).removesuffix("x")
+        self.prefixes = (self._before_pixel, self._before_link)
+
+    def answer_for(self, environ: WSGIEnvironment) -> Answer | None:
+        """Note the hit that a request is, and return the answer; None for what is no hit."""
         path: str = environ.get("PATH_INFO", "")
         if environ["REQUEST_METHOD"] not in METHODS:
             return None
-        if path.startswith(before_pixel) and path.endswith(after_pixel):
-            make, token = answers.pixel, path[len(before_pixel) : -len(after_pixel)]
-        elif path.startswith(before_link):
-            make, token = answers.click, path[len(before_link) :]
+        if path.startswith(self._before_pixel) and path.endswith(self._after_pixel):
+            make, token = answers.pixel, path[len(self._before_pixel) : -len(self._after_pixel)]
+        elif path.startswith(self._before_link):
+            make, token = answers.click, path[len(self._before_link) :]
         else:
             return None
         return make(environ, token) if token and "/" not in token else None
 
-    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        answer = answer_for(environ)
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer."""
+        answer = self.answer_for(environ)
         if answer is None:
-            return inner(environ, start_response)
+            return self._inner(environ, start_response)
         start_response(f"{answer.status.value} {answer.status.phrase}", list(answer.headers))
         return [answer.body if environ["REQUEST_METHOD"] == "GET" else b""]
-
-    return application

@@ -17,7 +17,7 @@ from sending.signing import from_text
 from tracking import tokens
 from tracking.hits import GIF, Record
 from tracking.spool import records
-from tracking.wsgi import with_hits
+from tracking.wsgi import WithHits
 
 VERSION = b"sixbyt"
 URL = "https://shop.example/pä?a=1&b=2"
@@ -48,7 +48,7 @@ class Wsgi(Client):
     class Handler(ClientHandler):
         def get_response(self, request: Any) -> Any:
             begun: list[Any] = []
-            application = with_hits(lambda *_: [])
+            application = WithHits(lambda *_: [])
             chunks = application(request.environ, lambda *head: begun.extend(head))
             if not begun:  # left to Django
                 return super().get_response(request)
