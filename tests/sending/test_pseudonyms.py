@@ -64,8 +64,8 @@ def test_no_outlives_the_rotation_of_keys_at_every_door(settings: Any) -> None:
 @pytest.mark.django_db
 def test_a_key_that_was_taken_away_too_early_is_noticed(settings: Any) -> None:
     suppress(pseudonym(ANN), reason=Suppression.Reason.FORGOTTEN, now=timezone.now())
-    assert check_forgotten() == []
+    assert check_forgotten(databases=["default"]) == []
     settings.ENCRYPTION_KEYS = ["new" * 20]
-    (warning,) = check_forgotten()
+    (warning,) = check_forgotten(databases=["default"])
     assert warning.id == "sending.W003"
     assert "1 people" in warning.msg
