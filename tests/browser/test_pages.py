@@ -49,6 +49,7 @@ QUIET = [
     "--disable-component-update",
     "--disable-sync",
 ]
+SETTLED_MS = 100  # what a page asks for after it is loaded, it asks at once
 # A blue square.
 LOGO = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAIAAAD8GO2jAAAAKklEQVR42mOQ9btBU8"
@@ -99,7 +100,7 @@ class Visitor:
         answer = self.page.goto(self.url + path)
         assert answer is not None
         assert answer.status == 200, path
-        self.page.wait_for_load_state("networkidle")
+        self.page.wait_for_timeout(SETTLED_MS)
         assert shows in self.page.inner_text("body"), path
         too_wide = self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
         assert not too_wide, f"{path} has to be scrolled sideways"
