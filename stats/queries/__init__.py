@@ -1,9 +1,10 @@
 """Answer how mail flows and how it is received; the only place where figures are read.
 
-`counts` reads the rollups, and `glance` much of them at once; `now` looks at the queue and the
-newest failures.
+`counts` and `parts` read the rollups, and `glance` much of them at once; `now` looks at the queue
+and the newest failures, `batches` at one batch, `recipients` at one address.
 """
 
+from stats.queries.batches import Batch, batch, batch_reasons
 from stats.queries.counts import (
     acts,
     as_csv,
@@ -39,10 +40,24 @@ from stats.queries.figures import (
     as_dict,
 )
 from stats.queries.glance import Course, KeyCourse, Leaders, course, key_courses, leaders
-from stats.queries.now import Failure, Queue, Trouble, newest_messages, queue, trouble
+from stats.queries.now import (
+    FAILURES_READ,
+    Failure,
+    Queue,
+    Trouble,
+    failed_messages,
+    newest_messages,
+    queue,
+    trouble,
+)
+from stats.queries.parts import Parts, parts
+from stats.queries.recipients import Recipient, recipient
+from stats.queries.rollups import looked_up
 
 __all__ = [
+    "FAILURES_READ",
     "RATE_DEFINITIONS",
+    "Batch",
     "Breakdown",
     "By",
     "Clicker",
@@ -54,9 +69,11 @@ __all__ = [
     "KeyCourse",
     "Leaders",
     "LinkUse",
+    "Parts",
     "Point",
     "Queue",
     "Rate",
+    "Recipient",
     "Share",
     "Step",
     "Totals",
@@ -65,20 +82,26 @@ __all__ = [
     "acts",
     "as_csv",
     "as_dict",
+    "batch",
+    "batch_reasons",
     "before",
     "begin_of",
     "breakdown",
     "clickers",
     "comparison",
     "course",
+    "failed_messages",
     "failures",
     "key_courses",
     "labels_of",
     "leaders",
     "links",
+    "looked_up",
     "newest_messages",
     "open_times",
+    "parts",
     "queue",
+    "recipient",
     "series",
     "totals",
     "trouble",

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db.models import Sum
+from django.db.models import Max, Min, Sum
 
 from apikeys.models import ApiKey
 from sending.models import Stream, Template, TemplateVersion
@@ -240,12 +240,12 @@ def clickers(link_id: int, *, limit: int = 50) -> list[Clicker]:
 def failures(cut: Cut, *, limit: int = 50) -> list[FailureGroup]:
     """Return how mail failed, or why it was stopped, alike together, the most frequent first."""
     rows = rollups.tallies(cut, Tally.Series.FAILURE).values_list("value")
-    most = rows.annotate(sum=Sum("number")).filter(sum__gt=0).order_by("-sum", "value")[:limit]
-    groups = []
-    for value, number in most:
-        kind, code, enhanced, text = value.split(SEPARATOR, 3)
-        groups.append(FailureGroup(kind, code, enhanced, text, number))
-    return groups
+    most = (
+        rows.annotate(sum=Sum("number"), first=Min("began_at"), last=Max("began_at"))
+        .filter(sum__gt=0)
+        .order_by("-sum", "value")[:limit]
+    )
+    return [FailureGroup(*value.split(SEPARATOR, 3), *figures) for value, *figures in most]
 
 
 def waits(cut: Cut) -> Waits:

@@ -49,7 +49,8 @@ class Cut:
     """Which messages are asked about: accepted from `start` up to `end`, at whole hours (UTC).
 
     `keys` empty: all keys. `by` and `value`: only those of one template, domain and so on; for a
-    client, device, country or link only the hits are counted. `zone`: where days begin.
+    client, device, country or link only the hits are counted. `values`: those of the rollups that
+    `value` stands for, where they were looked up. `zone`: where days begin.
     """
 
     start: datetime
@@ -57,6 +58,7 @@ class Cut:
     keys: frozenset[UUID] = frozenset()
     by: By = By.ALL
     value: str = ""
+    values: tuple[str, ...] | None = None
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
 
     def __post_init__(self) -> None:
@@ -272,13 +274,18 @@ class Clicker:
 
 @dataclass(frozen=True, slots=True)
 class FailureGroup:
-    """How often mail failed in the same way; `text` has no addresses and numbers."""
+    """How often mail failed in the same way; `text` has no addresses and numbers.
+
+    `first_at` and `last_at`: the beginnings of the hours in which it did first and last.
+    """
 
     kind: str
     code: str
     enhanced: str
     text: str
     number: int
+    first_at: datetime
+    last_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

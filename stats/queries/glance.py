@@ -57,9 +57,9 @@ class Leaders:
 def leaders(cut: Cut, *, lately: Cut, limit: int) -> Leaders:
     """Return the keys and the templates that sent most in a cut, and all keys in another."""
     parts = [
-        *_named("key", rollups.rows_of(cut)),
-        *_named("version", rollups.rows_of(cut, by=By.VERSION)),
-        *_named("lately", rollups.rows_of(lately)),
+        *named("key", rollups.rows_of(cut)),
+        *named("version", rollups.rows_of(cut, by=By.VERSION)),
+        *named("lately", rollups.rows_of(lately)),
     ]
     found: dict[str, dict[Any, Totals]] = defaultdict(lambda: defaultdict(Totals))
     for (part, key_id, value), totals in rollups.summed(parts, "part", "api_key", "value"):
@@ -71,7 +71,8 @@ def leaders(cut: Cut, *, lately: Cut, limit: int) -> Leaders:
     )
 
 
-def _named(part: str, parts: Sequence[QuerySet[Any]]) -> list[QuerySet[Any]]:
+def named(part: str, parts: Sequence[QuerySet[Any]]) -> list[QuerySet[Any]]:
+    """Return rows that say in `part` what they are, so that others can be read with them."""
     return [rows.annotate(part=Value(part, output_field=CharField())) for rows in parts]
 
 

@@ -7,9 +7,10 @@ million of those. The SQL is that of both databases.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,8 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
 
-from sending.models import Message, Status
+from sending.models import Message, Status, first_id_since
+from stats.queries.figures import Cut
 
 TROUBLE = (Status.BOUNCED, Status.COMPLAINED, Status.REJECTED, Status.FAILED, Status.EXPIRED)
 # More deferred messages than this are not counted, and of the newest ones the reasons are.
@@ -26,6 +28,10 @@ REASONS_OF = 300
 # How many of the newest events tell the rate, and how many of the newest failures a key's own.
 EVENTS_OF_RATE = 3000
 FAILURES_OF_KEY = 2000
+# Among how many of the newest failures those are found that are alike.
+FAILURES_READ = 3000
+# A message that failed at a time was accepted no longer before.
+LONGEST_WAIT = timedelta(days=7)
 # A hold on a message that ended so long ago should have been taken back.
 LAPSED = timedelta(seconds=60)
 
@@ -151,6 +157,30 @@ def _newest(status: Status, number: int, keys: Sequence[UUID]) -> QuerySet[Messa
     return rows.values_list("id", "recipient", "status", "status_at", "reason")
 
 
+def failed_messages(
+    cut: Cut, *, status: Status, is_meant: Callable[[str], bool], limit: int
+) -> list[Failure]:
+    """Return messages that failed in a cut and still stand there, the newest first.
+
+    `is_meant` says of the words of the server whether they are. Only the newest `FAILURES_READ`
+    of all keys are looked at.
+    """
+    newest = Message.objects.filter(
+        status=status,
+        id__gte=first_id_since(cut.start - LONGEST_WAIT),
+        id__lt=first_id_since(cut.end),
+    ).order_by("-id")
+    rows = Message.objects.filter(
+        id__in=newest.values("id")[:FAILURES_READ],
+        status_at__gte=cut.start,
+        status_at__lt=cut.end,
+    )
+    if cut.keys:
+        rows = rows.filter(api_key__in=cut.keys)
+    told = rows.values_list("id", "recipient", "status", "status_at", "reason").order_by("-id")
+    return list(islice((Failure(*row) for row in told if is_meant(row[4])), limit))
+
+
 def newest_messages(key_id: UUID, *, limit: int) -> list[Message]:
     """Return the newest messages of a key."""
     rows = Message.objects.filter(api_key=key_id).select_related("template_version__template")
@@ -158,6 +188,6 @@ def newest_messages(key_id: UUID, *, limit: int) -> list[Message]:
 
 
 SHOWN = (
-    "recipient", "status", "status_at", "reason", "accepted_at", "opened_at", "clicked_at",
-    "template_version__number", "template_version__template__name",
+    "recipient", "status", "status_at", "reason", "priority", "accepted_at", "opened_at",
+    "clicked_at", "template_version__number", "template_version__template__name",
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -158,8 +159,20 @@ def _rows(
     return rows if values is None else rows.filter(value__in=values)
 
 
+def looked_up(cut: Cut) -> Cut:
+    """Return a cut with its keys and values, so that several questions look them up once."""
+    values = _values(cut)
+    return replace(
+        cut,
+        keys=frozenset(key_ids(cut)),
+        values=None if values is None else tuple(values),
+    )
+
+
 def _values(cut: Cut) -> list[str] | None:
     """Return the values of the rows that a cut is about; None when it is about all."""
+    if cut.values is not None:
+        return list(cut.values)
     if cut.by in (By.ALL, By.KEY):
         return None
     if cut.by == By.TEMPLATE:

@@ -1,0 +1,129 @@
+"""Look at one batch while it is sent: what was accepted in one call, found by an index.
+
+The counts know no batches; a batch has ten thousand messages at most, which are counted here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.db.models import Count, Max, Min, Q, QuerySet
+
+from sending.models import Message, Status, first_id_since
+from stats.models import MEASURE_OF_STATUS
+from stats.queries.figures import Totals
+from stats.queries.now import TROUBLE
+
+# The ids of a batch are made while its request is read.
+BATCH_SPAN = timedelta(seconds=90)
+LATELY = timedelta(minutes=1)
+MOST_REASONS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch at a moment. `per_minute`: handed over of late, or in all once none waits.
+
+    `first_at` and `last_at`: when the first and the newest of it were handed over.
+    """
+
+    totals: Totals
+    sending: int
+    deferred: int
+    first_at: datetime | None
+    last_at: datetime | None
+    per_minute: int
+
+    @property
+    def settled(self) -> int:
+        """Return how many are done, for whatever end."""
+        return self.totals.accepted - self.totals.waiting
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Return when all has left if it goes on like this; None while nothing moves."""
+        left = self.totals.waiting - self.deferred
+        return left * 60 / self.per_minute if left > 0 and self.per_minute else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why messages of a batch failed or wait: in the words of the server, and how many."""
+
+    status: str
+    text: str
+    number: int
+    first_at: datetime
+    last_at: datetime
+
+
+def of_batch(message: Message) -> QuerySet[Message]:
+    """Return what was accepted in the same call: it has one key and one moment."""
+    made_at = datetime.fromtimestamp((message.id.int >> 80) / 1000, UTC)
+    return Message.objects.filter(
+        api_key=message.api_key_id,
+        id__gte=first_id_since(made_at - BATCH_SPAN),
+        id__lt=first_id_since(made_at + BATCH_SPAN),
+        accepted_at=message.accepted_at,
+    )
+
+
+def batch(message: Message, *, now: datetime) -> Batch:
+    """Return how the batch of a message stands, in one statement."""
+    rows = of_batch(message).order_by().values("status")
+    found = list(
+        rows.annotate(
+            number=Count("pk"),
+            opened=Count("opened_at"),
+            any_opened=Count("any_opened_at"),
+            clicked=Count("clicked_at"),
+            any_clicked=Count("any_clicked_at"),
+            handed=Count("handed_off_at"),
+            lately=Count("pk", filter=Q(handed_off_at__gte=now - LATELY)),
+            first=Min("handed_off_at"),
+            last=Max("handed_off_at"),
+        )
+    )
+    counts: Counter[str] = Counter()
+    for row in found:
+        counts[MEASURE_OF_STATUS[Status(row["status"])]] += row["number"]
+        for name in ("opened", "any_opened", "clicked", "any_clicked"):
+            counts[name] += row[name]
+    numbers = {row["status"]: row["number"] for row in found}
+    begun = [row["first"] for row in found if row["first"]]
+    ended = [row["last"] for row in found if row["last"]]
+    first, last = min(begun, default=None), max(ended, default=None)
+    handed = sum(row["lately"] if counts["waiting"] else row["handed"] for row in found)
+    return Batch(
+        totals=Totals(**counts),
+        sending=numbers.get(Status.SENDING, 0),
+        deferred=numbers.get(Status.DEFERRED, 0),
+        first_at=first,
+        last_at=last,
+        per_minute=_per_minute(
+            handed,
+            first=first,
+            last=now if counts["waiting"] else last,
+            is_over=not counts["waiting"],
+        ),
+    )
+
+
+def _per_minute(
+    handed: int, *, first: datetime | None, last: datetime | None, is_over: bool
+) -> int:
+    if first is None or last is None:
+        return 0
+    passed = last - first if is_over else min(last - first, LATELY)
+    return round(handed * 60 / max(passed.total_seconds(), 1.0))
+
+
+def batch_reasons(message: Message) -> list[Reason]:
+    """Return why messages of a batch failed or are deferred, the most frequent first."""
+    rows = of_batch(message).filter(status__in=(*TROUBLE, Status.DEFERRED)).order_by()
+    counted = rows.values_list("status", "reason").annotate(
+        number=Count("pk"), first=Min("status_at"), last=Max("status_at")
+    )
+    return [Reason(*row) for row in counted.order_by("-number")[:MOST_REASONS]]
