@@ -18,6 +18,7 @@ from stats.admin.pages import figures_of, frame_of
 from stats.admin.spans import Span, chosen_key, read_span
 
 TOP = 6
+MESSAGE = "sending_message"
 FAILURES = 8
 
 
@@ -73,7 +74,7 @@ def _key_address(key: UUID, span: Span) -> str:
 
 
 def _template_address(template: str) -> str:
-    return reverse("admin:sending_template_change", args=[template]) if template else ""
+    return reverse("admin:sending_template_figures", args=[template]) if template else ""
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
@@ -96,6 +97,15 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     ]
     if settings.MAIL_CATCHER:
         mail.append(_item("Caught mail", "inbox", "inbox"))
+    # The pages of figures are below the list in the address, but lines of their own.
+    mail[1]["active"] = _is_about_messages
+    figures = [
+        _item("Failures", "error", "admin:sending_message_failures", of=MESSAGE),
+        _item("When people read", "schedule", "admin:sending_message_open_times", of=MESSAGE),
+        _item("Providers", "mark_email_read", "admin:sending_message_providers", of=MESSAGE),
+        _item("Senders", "outgoing_mail", "admin:sending_message_sender_domains", of=MESSAGE),
+        _item("One recipient", "person_search", "admin:sending_message_recipient", of=MESSAGE),
+    ]
     ways = [
         _item("Routes", "route", "admin:sending_route_changelist"),
         _item("Sender domains", "domain_verification", "admin:sending_senderdomain_changelist"),
@@ -106,14 +116,22 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     ]
     return [
         {"title": "Mail", "items": mail},
+        {"title": "Figures", "items": figures},
         {"title": "Ways out", "items": ways},
         {"title": "Guard", "items": people},
     ]
 
 
-def _item(title: str, icon: str, address: str) -> dict[str, Any]:
+def _is_about_messages(request: HttpRequest) -> bool:
+    match = request.resolver_match
+    own = ("changelist", "change", "history", "batch", "to_recipient")
+    return match is not None and match.url_name in {f"{MESSAGE}_{page}" for page in own}
+
+
+def _item(title: str, icon: str, address: str, *, of: str = "") -> dict[str, Any]:
+    """Return a line of the side bar: a list of a model, or a page that is `of` a model."""
     item: dict[str, Any] = {"title": title, "icon": icon, "link": reverse_lazy(address)}
-    model = address.removeprefix("admin:").removesuffix("_changelist")
+    model = of or address.removeprefix("admin:").removesuffix("_changelist")
     if model != address.removeprefix("admin:"):
         needed = model.replace("_", ".view_", 1)
         item["permission"] = lambda request: request.user.has_perm(needed)

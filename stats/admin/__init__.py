@@ -1,6 +1,15 @@
-"""The pages with figures: what became of the mail of each key, how links are followed."""
+"""The pages with figures, which read the counts."""
 
+from stats.admin.domains import SenderDomainFiguresAdmin
 from stats.admin.keys import KeyFiguresAdmin
 from stats.admin.links import LinkFiguresAdmin
+from stats.admin.messages import MessageFiguresAdmin
+from stats.admin.templates import TemplateFiguresAdmin
 
-__all__ = ["KeyFiguresAdmin", "LinkFiguresAdmin"]
+__all__ = [
+    "KeyFiguresAdmin",
+    "LinkFiguresAdmin",
+    "MessageFiguresAdmin",
+    "SenderDomainFiguresAdmin",
+    "TemplateFiguresAdmin",
+]

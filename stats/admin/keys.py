@@ -29,6 +29,8 @@ from stats.admin.spans import Span
 from stats.queries import By, KeyCourse, Totals
 
 DAYS = (7, 30, 90)
+# Counted with the failures, but nobody has refused these.
+NO_FAILURES = (Status.DEFERRED, Status.SUPPRESSED)
 DEFAULT_DAYS = 30
 MESSAGES = 12
 REFUSALS = 10
@@ -237,7 +239,7 @@ def _failures(span: Span) -> dict[str, Any]:
     """Return how mail failed for good, and apart from it what only made it wait."""
     groups = queries.failures(span.cut, limit=MOST_GROUPS)
     return {
-        "failures": [one for one in groups if one.kind != Status.DEFERRED][:FAILURES],
+        "failures": [one for one in groups if one.kind not in NO_FAILURES][:FAILURES],
         "delays": [one for one in groups if one.kind == Status.DEFERRED][:DELAYS],
     }
 

@@ -8,7 +8,10 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import OuterRef, Subquery
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
+from unfold.decorators import action
 
 from stats import queries
 from tracking.admin.links import TrackedLinkAdmin
@@ -20,6 +23,19 @@ admin.site.unregister(TrackedLink)
 @admin.register(TrackedLink)
 class LinkFiguresAdmin(TrackedLinkAdmin):
     """As before, but it reads the counts instead of the clicks."""
+
+    actions_detail = ("on_the_mail",)
+
+    @action(
+        description="On the mail", url_path="on-the-mail", icon="ads_click", permissions=["view"]
+    )
+    def on_the_mail(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Go to the mail of the link, on which the clicks of all its links are drawn."""
+        version = self.find(request, object_id, permission="view").template_version
+        place = reverse(
+            f"{self.admin_site.name}:sending_template_figures", args=[version.template_id]
+        )
+        return HttpResponseRedirect(f"{place}?span=90d&version={version.number}#links")
 
     def counts_of(
         self, links: Sequence[TrackedLink], *, key: UUID | None = None

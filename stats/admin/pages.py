@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
@@ -12,19 +14,21 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
+from apikeys.models import ApiKey
 from stats import queries
 from stats.admin.cards import cards
 from stats.admin.charts import outcomes
 from stats.admin.spans import CHOICES, Span, read_span
-from stats.queries import By, Course
+from stats.queries import By, Course, Totals
 
 # Sent by the script of an open page, which wants to replace its figures and nothing else.
 FRAGMENT_HEADER = "X-Fragment"
+MOST_ROWS = 50
 
 
 def frame_of(request: HttpRequest) -> str:
     """Return the template that a page with figures extends: a bare one for its fragment."""
-    return "stats/bare.html" if FRAGMENT_HEADER in request.headers else "admin/base_site.html"
+    return "stats/bare.html" if is_fragment(request) else "admin/base_site.html"
 
 
 def figures_of(course: Course, *, span: Span) -> dict[str, Any]:
@@ -36,6 +40,30 @@ def figures_of(course: Course, *, span: Span) -> dict[str, Any]:
         "cards": cards(course, compared=span.compared),
         "chart": outcomes(course.points, step=span.step),
     }
+
+
+def is_fragment(request: HttpRequest) -> bool:
+    """Tell whether only what changes on the page is asked for."""
+    return FRAGMENT_HEADER in request.headers
+
+
+def key_names() -> dict[UUID, str]:
+    """Return the names of all keys; they are tens."""
+    return dict(ApiKey.objects.order_by("name", "created_at").values_list("pk", "name"))
+
+
+def key_rows(
+    found: Mapping[UUID, Totals], *, names: Mapping[UUID, str], span: Span
+) -> list[tuple[str, str, Totals]]:
+    """Return the keys with their figures as rows of a table: name, address, counts."""
+    return [
+        (
+            names.get(key, str(key)),
+            f"{reverse('admin:apikeys_apikey_figures', args=[key])}?{span.query}",
+            totals,
+        )
+        for key, totals in list(found.items())[:MOST_ROWS]
+    ]
 
 
 class FiguresPage(ModelAdmin):
@@ -60,9 +88,7 @@ class FiguresPage(ModelAdmin):
             raise Http404(f"There is no such {self.opts.verbose_name}.")
         if not self.has_view_permission(request, original):
             raise PermissionDenied
-        now = timezone.now()
-        value = self.figures_value(original)
-        span = read_span(request.GET, now=now, by=self.figures_by, value=value)
+        span = self.figures_span(request, original)
         course = queries.course(span.cut, earlier=span.earlier, step=span.step)
         context = {
             **self.admin_site.each_context(request),
@@ -76,6 +102,11 @@ class FiguresPage(ModelAdmin):
             **self.figures_context(request, original, span),
         }
         return TemplateResponse(request, self.figures_template, context)
+
+    def figures_span(self, request: HttpRequest, original: Any) -> Span:
+        """Return the time that the figures are of, and which mail is meant."""
+        value = self.figures_value(original)
+        return read_span(request.GET, now=timezone.now(), by=self.figures_by, value=value)
 
     def figures_value(self, original: Any) -> str:
         """Return the value of `figures_by` that the figures of the object are about."""

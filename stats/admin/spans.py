@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 
+from stats import queries
 from stats.queries import By, Cut, Step
 from stats.queries.figures import first_hour
 
@@ -54,6 +55,7 @@ def read_span(
     keys: Sequence[UUID] = (),
     by: By = By.ALL,
     value: str = "",
+    values: Sequence[str] | None = None,
 ) -> Span:
     """Return the span that is asked for; what cannot be read is as if it were not there."""
     zone = timezone.get_current_timezone()
@@ -62,13 +64,27 @@ def read_span(
     given = _dates(query, today=today)
     name = query.get("span", "")
     name = name if name in CHOICES else ("" if given else DEFAULT)
-    about = Cut(start=now, end=now, keys=frozenset(keys), by=by, value=value, zone=zone)
+    about = Cut(
+        start=now,
+        end=now,
+        keys=frozenset(keys),
+        by=by,
+        value=value,
+        values=None if values is None else tuple(values),
+        zone=zone,
+    )
     if name == "24h":
         return _last_hours(now, about=about)
     if name:
         given = (today - timedelta(days=DAYS[name] - 1), today)
     assert given is not None  # noqa: S101 - for the types
     return _days(*given, now=now, about=about, name=name)
+
+
+def looked_up(span: Span) -> Span:
+    """Return a span whose cuts know their keys and values, so that these are looked up once."""
+    cut = queries.looked_up(span.cut)
+    return replace(span, cut=cut, earlier=replace(span.earlier, keys=cut.keys, values=cut.values))
 
 
 def chosen_key(query: Mapping[str, str], *, known: Sequence[UUID]) -> UUID | None:

@@ -104,7 +104,7 @@ def test_leaders_lead_to_their_pages(admin_client: Client) -> None:
     rollups.roll()
     shown = admin_client.get("/admin/").content.decode()
     assert f'href="/admin/apikeys/apikey/{profile.api_key_id}/figures/?span=7d"' in shown
-    assert f'href="/admin/sending/template/{profile.template_id}/change/"' in shown
+    assert f'href="/admin/sending/template/{profile.template_id}/figures/"' in shown
 
 
 def test_first_page_warns_while_there_is_no_way_out(admin_client: Client) -> None:

@@ -18,7 +18,7 @@ from django.utils import timezone
 from guard.models import Role, RoleGrant
 from guard.roles import grant_new
 from sending import outages
-from sending.models import Message, Status
+from sending.models import Message, Priority, Status
 from tests.guard.objects import one_of_each
 
 pytestmark = pytest.mark.django_db
@@ -40,6 +40,13 @@ OWN = {
     "apikeys_apikey_revoke": "change",
     "auth_user_password_change": "change",
     "guard_alert_acknowledge": "change",
+    "sending_message_batch": "view",
+    "sending_message_failures": "view",
+    "sending_message_open_times": "view",
+    "sending_message_providers": "view",
+    "sending_message_recipient": "view",
+    "sending_message_sender_domains": "view",
+    "sending_message_to_recipient": "view",
     "guard_alertchannel_send_test": "change",
     "hygiene_run_start": "add",
     "hygiene_run_rows": "view",
@@ -51,6 +58,7 @@ OWN = {
     "sending_message_cancel": "change",
     "sending_route_check_route": "change",
     "sending_route_resume": "change",
+    "sending_senderdomain_figures": "view",
     "sending_senderdomain_check_dns": "change",
     "sending_senderdomain_new_dkim_key": "change",
     "sending_slowdown_end": "delete",
@@ -61,6 +69,8 @@ OWN = {
     "sending_suppression_figures": "view",
     "sending_suppression_lifted": "view",
     "sending_suppression_lift": "delete",
+    "sending_template_figures": "view",
+    "tracking_trackedlink_on_the_mail": "view",
     "sending_suppression_personal": "change",
     "sending_template_restore": "change",
     "sending_template_show_preview": "view",
@@ -169,6 +179,8 @@ def object_for(name: str, model: str) -> Any:
     for ending, state in status.items():
         if name.endswith(ending):
             Message.objects.filter(pk=made.pk).update(status=state, next_attempt_at=None)
+    if name == "sending_message_batch":
+        Message.objects.filter(pk=made.pk).update(priority=Priority.BATCH)
     return made
 
 

@@ -35,12 +35,21 @@
     tip.hidden || !element?.dataset.tip ? hide() : show(element);
   }
 
-  // A chart is one stop of the Tab key; arrows go through its columns.
+  // A chart is one stop of the Tab key; arrows go through its columns, and through the rows of one
+  // that says by `data-walk` how many cells each has. Where there is no room the rows are columns.
+  function stepsOf(chart) {
+    const row = Number(chart.dataset.walk ?? 0);
+    if (!row) return { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
+    const isTurned = getComputedStyle(chart).gridAutoFlow.startsWith("column");
+    const [across, along] = isTurned ? [row, 1] : [1, row];
+    return { ArrowLeft: -across, ArrowRight: across, ArrowUp: -along, ArrowDown: along };
+  }
+
   function walk(event) {
     if (event.key === "Escape") return hide();
-    const chart = event.target.closest?.(".bm-hits");
-    const steps = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
-    if (!chart || !(event.key in steps)) return;
+    const chart = event.target.closest?.(".bm-hits, [data-walk]");
+    const steps = chart ? stepsOf(chart) : {};
+    if (!(event.key in steps)) return;
     event.preventDefault();
     const columns = [...chart.children];
     const from = columns.findIndex((one) => one.classList.contains("bm-at"));
