@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
 import django
@@ -35,8 +35,9 @@ from django.urls import URLPattern, URLResolver, reverse  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from apikeys.models import ApiKey  # noqa: E402
-from sending.models import Message, first_id_since  # noqa: E402
+from sending.models import Message, Priority, SenderDomain, Template, first_id_since  # noqa: E402
 from stats import queries  # noqa: E402
+from stats.admin.failures import name_of  # noqa: E402
 from stats.models import Day, Dimension  # noqa: E402
 
 MOST_MILLISECONDS, MOST_QUERIES = 300, 12
@@ -161,6 +162,7 @@ def _status(client: Client, address: str) -> int:
 def _addresses() -> Iterator[str]:
     """Return every page of the admin that a GET shows, the lists with their filters too."""
     yield reverse("admin:index")
+    yield from _of_one_thing()
     seen = set()
     for model, model_admin in admin.site._registry.items():
         example = _example(model)
@@ -174,6 +176,26 @@ def _addresses() -> Iterator[str]:
             elif example is not None:
                 yield reverse(f"admin:{name}", args=[example])
         yield from _of_list(model, model_admin)
+
+
+def _of_one_thing() -> Iterator[str]:
+    """Return the pages of figures that are about something which their parameters name."""
+    span = "?from=2000-01-01"
+    for page in ("failures", "open_times", "providers", "sender_domains"):
+        yield reverse(f"admin:sending_message_{page}") + span
+    worst = queries.failures(queries.Cut(start=timezone.now() - MONTH, end=timezone.now()), limit=1)
+    for group in worst:
+        yield f"{reverse('admin:sending_message_failures')}?{urlencode({'group': name_of(group)})}"
+    domain = SenderDomain.objects.values_list("domain", flat=True).first()
+    for page, value in (("providers", "gmail"), ("sender_domains", domain)):
+        yield f"{reverse(f'admin:sending_message_{page}')}{span}&{urlencode({'of': value})}"
+    many = Message.objects.filter(priority=Priority.BATCH).order_by("-id").first()
+    if many is not None:
+        yield reverse("admin:sending_message_batch", args=[many.pk])
+        address = urlencode({"address": many.recipient})
+        yield f"{reverse('admin:sending_message_recipient')}?{address}"
+    for template in Template.objects.values_list("pk", flat=True):
+        yield reverse("admin:sending_template_figures", args=[template]) + span
 
 
 def _patterns(patterns: list[URLPattern | URLResolver]) -> Iterator[URLPattern]:
