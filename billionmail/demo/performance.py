@@ -16,11 +16,14 @@ from billionmail.demo.lives import People, live
 from billionmail.demo.scene import set_scene
 from billionmail.demo.traffic import acceptances
 from billionmail.demo.writing import store
+from sending.models import Stream
 from stats import rollups
 
 MESSAGES_AT_ONCE = 20_000
 # Counting the whole log anew writes each count once; following it, once in each lot.
 COUNTED_ANEW_FROM = 50_000
+# A mailing to many is one call, some four times a day.
+MAILING_HOURS = 6
 # Everybody gets several messages.
 MESSAGES_EACH = 6
 
@@ -43,6 +46,8 @@ def perform(*, messages: int, days: int, seed: int, now: datetime, watch: Watch)
     usage: Counter[tuple[Part, date]] = Counter()
     last = now - timedelta(minutes=1)
     for place, at in acceptances(PARTS, number=messages, days=days, now=last, rng=rng):
+        if PARTS[place].stream == Stream.BULK:
+            at = max(at.replace(hour=at.hour - at.hour % MAILING_HOURS, minute=0, second=0), begin)
         age = (now - at) / (now - begin)
         live(senders[place], accepted_at=at, now=now, age=age, people=people, rng=rng, lot=lot)
         usage[PARTS[place], at.date()] += 1

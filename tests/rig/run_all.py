@@ -1,15 +1,17 @@
-"""Run the whole suite: on SQLite, what touches the database on PostgreSQL too, then the faults."""
+"""Run the whole suite: what touches the database on both databases, and the faults."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import tempfile
+from typing import IO
 
 from tests.rig.servers import postgres
 
 FAULTS = "tests/faults"
-PROCESSES = 3  # a third has work while two wait for a lease, a pause or a browser
+PROCESSES = 2  # of each run, of which there are two at a time: much of a test is waiting
 # Walks with many workers and servers, as in production and slow; and what takes long twice.
 ONLY_ON_POSTGRES = [
     "tests/flows/test_bounce.py",
@@ -68,21 +70,30 @@ ONLY_ON_SQLITE = [
 
 
 def main() -> int:
-    """Return the exit code of the first run that fails, else 0."""
+    """Return the exit code of the first run that failed, else 0.
+
+    The run on SQLite goes on beside the others, for all of them wait much; it is shown at its end.
+    """
     arguments = sys.argv[1:]
-    print("\n== On SQLite", flush=True)
-    failed = _pytest([*_without([*ONLY_ON_POSTGRES, FAULTS]), *arguments], {})
-    if failed:
-        return failed
-    print("\n== On PostgreSQL", flush=True)
-    with postgres() as url:
+    with tempfile.TemporaryFile() as shown, postgres() as url:
         environment = {"TEST_DATABASE_URL": url}
-        chosen = [*TOUCH_THE_DATABASE, *_without(ONLY_ON_SQLITE)]
-        failed = _pytest([*chosen, *arguments], environment)
-        if failed:
-            return failed
-        print("\n== With everything breaking", flush=True)
-        return _pytest([FAULTS, *arguments], environment)
+        sqlite = _begin([*_without([*ONLY_ON_POSTGRES, FAULTS]), *arguments], {}, output=shown)
+        try:
+            print("\n== On PostgreSQL (on SQLite beside it)", flush=True)
+            failed = _pytest(
+                [*TOUCH_THE_DATABASE, *_without(ONLY_ON_SQLITE), *arguments], environment
+            )
+            if not failed:
+                print("\n== With everything breaking", flush=True)
+                failed = _pytest([FAULTS, *arguments], environment)
+            print("\n== On SQLite", flush=True)
+            failed = sqlite.wait() or failed
+        finally:
+            sqlite.terminate()
+            shown.seek(0)
+            sys.stdout.buffer.write(shown.read())
+            sys.stdout.flush()
+    return failed
 
 
 def _without(paths: list[str]) -> list[str]:
@@ -90,8 +101,14 @@ def _without(paths: list[str]) -> list[str]:
 
 
 def _pytest(arguments: list[str], environment: dict[str, str]) -> int:
-    command = [sys.executable, "-m", "pytest", "-q", "-n", str(PROCESSES), *arguments]
-    return subprocess.run(command, env=os.environ | environment, check=False).returncode
+    return _begin(arguments, environment, output=None).wait()
+
+
+def _begin(
+    arguments: list[str], environment: dict[str, str], *, output: IO[bytes] | None
+) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "pytest", "-q", "-n", str(PROCESSES), "--dist", "worksteal"]
+    return subprocess.Popen([*command, *arguments], env=os.environ | environment, stdout=output)
 
 
 if __name__ == "__main__":
