@@ -207,8 +207,7 @@ def test_every_page_of_the_dashboard_opens_without_a_complaint(
     assert visitor.complaints == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
 def test_what_happened_is_told_on_its_pages(
     browser: Browser, live_server: Any, message: Message, width: int, scheme: str
 ) -> None:

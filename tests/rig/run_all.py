@@ -11,7 +11,8 @@ from typing import IO
 from tests.rig.servers import postgres
 
 FAULTS = "tests/faults"
-PROCESSES = 2  # of each run, of which there are two at a time: much of a test is waiting
+# Two runs at a time, for much of a test is waiting; that on SQLite is the longer one.
+PROCESSES, PROCESSES_ON_SQLITE = "2", "3"
 # Walks with many workers and servers, as in production and slow; and what takes long twice.
 ONLY_ON_POSTGRES = [
     "tests/flows/test_bounce.py",
@@ -47,6 +48,7 @@ ONLY_ON_SQLITE = [
     "tests/guard/test_second_factor.py",
     "tests/guard/test_sign_in.py",
     "tests/guard/test_roles.py",
+    "tests/hygiene/test_admin.py",
     "tests/hygiene/test_domains.py",
     "tests/hygiene/test_spelling.py",
     "tests/sending/admin",
@@ -77,7 +79,12 @@ def main() -> int:
     arguments = sys.argv[1:]
     with tempfile.TemporaryFile() as shown, postgres() as url:
         environment = {"TEST_DATABASE_URL": url}
-        sqlite = _begin([*_without([*ONLY_ON_POSTGRES, FAULTS]), *arguments], {}, output=shown)
+        sqlite = _begin(
+            [*_without([*ONLY_ON_POSTGRES, FAULTS]), *arguments],
+            {},
+            processes=PROCESSES_ON_SQLITE,
+            output=shown,
+        )
         try:
             print("\n== On PostgreSQL (on SQLite beside it)", flush=True)
             failed = _pytest(
@@ -101,13 +108,17 @@ def _without(paths: list[str]) -> list[str]:
 
 
 def _pytest(arguments: list[str], environment: dict[str, str]) -> int:
-    return _begin(arguments, environment, output=None).wait()
+    return _begin(arguments, environment, processes=PROCESSES).wait()
 
 
 def _begin(
-    arguments: list[str], environment: dict[str, str], *, output: IO[bytes] | None
+    arguments: list[str],
+    environment: dict[str, str],
+    *,
+    processes: str,
+    output: IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "pytest", "-q", "-n", str(PROCESSES), "--dist", "worksteal"]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", processes, "--dist", "worksteal"]
     return subprocess.Popen([*command, *arguments], env=os.environ | environment, stdout=output)
 
 
