@@ -11,8 +11,9 @@ from typing import IO
 from tests.rig.servers import postgres
 
 FAULTS = "tests/faults"
-# Two runs at a time, for much of a test is waiting; that on SQLite is the longer one.
-PROCESSES, PROCESSES_ON_SQLITE = "2", "3"
+# Of each run, of which there are two at a time, for much of a test is waiting. With a third process
+# on two cores workers were so slow that mail was tried a second time.
+PROCESSES = "2"
 # Walks with many workers and servers, as in production and slow; and what takes long twice.
 ONLY_ON_POSTGRES = [
     "tests/flows/test_bounce.py",
@@ -82,7 +83,6 @@ def main() -> int:
         sqlite = _begin(
             [*_without([*ONLY_ON_POSTGRES, FAULTS]), *arguments],
             {},
-            processes=PROCESSES_ON_SQLITE,
             output=shown,
         )
         try:
@@ -108,17 +108,16 @@ def _without(paths: list[str]) -> list[str]:
 
 
 def _pytest(arguments: list[str], environment: dict[str, str]) -> int:
-    return _begin(arguments, environment, processes=PROCESSES).wait()
+    return _begin(arguments, environment).wait()
 
 
 def _begin(
     arguments: list[str],
     environment: dict[str, str],
     *,
-    processes: str,
     output: IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "pytest", "-q", "-n", processes, "--dist", "worksteal"]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", PROCESSES, "--dist", "worksteal"]
     return subprocess.Popen([*command, *arguments], env=os.environ | environment, stdout=output)
 
 
