@@ -21,7 +21,6 @@ class WithHits:
         self._inner = inner
         self._before_pixel, _, self._after_pixel = reverse("pixel", args=["x"]).rpartition("x")
         self._before_link = reverse("click", args=["x"]).removesuffix("x")
-        self.prefixes = (self._before_pixel, self._before_link)
 
     def answer_for(self, environ: WSGIEnvironment) -> Answer | None:
         """Note the hit that a request is, and return the answer; None for what is no hit."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
 from gunicorn.config import Config
 from gunicorn.http.parser import RequestParser
@@ -80,4 +78,4 @@ def test_everything_else_is_left_to_a_real_server(octets: bytes) -> None:
 def test_no_octets_whatever_make_it_fail() -> None:
     for number in range(256):
         read_plain(HEAD + bytes([number]) * 3 + b"\r\n\r\n", client="")
-        read_plain(io.BytesIO(bytes([number])).read(), client="")
+        read_plain(bytes([number]), client="")
