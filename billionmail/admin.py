@@ -6,11 +6,9 @@ from http import HTTPStatus
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
@@ -18,20 +16,14 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from guard import second_factor
+from guard.views import log_own_act
 
 
 def _changed_own_password(request: HttpRequest, **kwargs: Any) -> HttpResponse:
     """Let a person change their password, and write that into the log."""
     response = _change_own_password(request, **kwargs)
     if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
-        LogEntry.objects.create(
-            user_id=int(request.user.pk or 0),
-            content_type=ContentType.objects.get_for_model(User),
-            object_id=str(request.user.pk),
-            object_repr=str(request.user),
-            action_flag=CHANGE,
-            change_message="Changed their own password.",
-        )
+        log_own_act(request.user, "Changed their own password.")
     return response
 
 

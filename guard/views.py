@@ -77,7 +77,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
         if codes is not None:
             request.session.cycle_key()
             request.session[SESSION_KEY] = factor.pk
-            _log(user, "Set up a second factor.")
+            log_own_act(user, "Set up a second factor.")
             return _page(request, "codes", title="Recovery codes", codes=codes)
         form.refuse("That is not the password that the app shows now. Is its clock right?")
     return _page(
@@ -105,10 +105,10 @@ def change(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid() and _is_right(form, factor):
         if "remove" in request.POST and not settings.REQUIRE_SECOND_FACTOR:
             second_factor.remove(user)
-            _log(user, "Took their second factor away.")
+            log_own_act(user, "Took their second factor away.")
             messages.success(request, "You are asked for your password alone from now on.")
             return HttpResponseRedirect(reverse("admin:index"))
-        _log(user, "Made new recovery codes.")
+        log_own_act(user, "Made new recovery codes.")
         codes = second_factor.renew_codes(factor)
         return _page(request, "codes", title="Recovery codes", codes=codes)
     return _page(
@@ -152,7 +152,8 @@ def _page(request: HttpRequest, name: str, **facts: Any) -> HttpResponse:
     return render(request, f"guard/second_factor/{name}.html", context)
 
 
-def _log(user: Any, text: str) -> None:
+def log_own_act(user: Any, text: str) -> None:
+    """Write into the admin log what a person changed about themselves."""
     LogEntry.objects.create(
         user_id=user.pk,
         content_type=ContentType.objects.get_for_model(User),
