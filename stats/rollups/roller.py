@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import dataclass
 
 from django.db import Error, close_old_connections, connection, transaction
 
@@ -23,36 +24,48 @@ log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 0.5
 STOP_SECONDS = 10
-# So much in one transaction.
+# So much in one transaction. What is less waits for the next pause: a lot costs some twenty
+# statements however small it is, and mail comes all the time.
 EVENTS_AT_ONCE = 20_000
 MESSAGES_AT_ONCE = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """What was counted at once: `size` in ids and messages; `is_full`: more is waiting."""
+
+    size: int = 0
+    is_full: bool = False
 
 
 def roll(horizon: Horizon | None = None) -> int:
     """Count what is new; return how many events were passed. Idempotent; safe to run twice."""
     horizon = horizon or Horizon()
     passed = 0
-    while more := _turn(horizon.look()):
-        passed += more
+    while size := count_lot(horizon.look()).size:
+        passed += size
     return passed
 
 
-def _turn(settled: int) -> int:
-    """Count one lot; return how many ids and messages it was, 0 when there is nothing to do."""
+def count_lot(settled: int) -> Lot:
+    """Count what is new up to the id `settled`, as far as it fits into one lot."""
     if not _has_news(settled):
-        return 0
+        return Lot()
     with transaction.atomic():
         progress = Progress.objects.select_for_update(skip_locked=True).filter(pk=1).first()
         if progress is None:  # somebody else is at it, or nobody ever was
-            return 0
+            return Lot()
         end = min(settled, progress.event_id + EVENTS_AT_ONCE)
         relabelled = list(Relabelled.objects.order_by("pk")[:MESSAGES_AT_ONCE])
         if end <= progress.event_id and not relabelled:
-            return 0
-        lot = max(end - progress.event_id, 0) + len(relabelled)
+            return Lot()
+        passed = max(end - progress.event_id, 0)
         _count(after=progress.event_id, up_to=end, relabelled=relabelled)
         Progress.objects.filter(pk=1).update(event_id=max(end, progress.event_id))
-    return lot
+    return Lot(
+        size=passed + len(relabelled),
+        is_full=passed == EVENTS_AT_ONCE or len(relabelled) == MESSAGES_AT_ONCE,
+    )
 
 
 def _has_news(settled: int) -> bool:
@@ -98,7 +111,7 @@ class Roller:
         while not self._stopping.wait(PAUSE_SECONDS):
             try:
                 close_old_connections()
-                while not self._stopping.is_set() and _turn(self._horizon.look()):
+                while count_lot(self._horizon.look()).is_full and not self._stopping.is_set():
                     pass
                 is_well = True
             except Error as error:

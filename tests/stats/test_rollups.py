@@ -19,6 +19,7 @@ from stats import queries, rollups
 from stats.models import CountedHits, Hour, Progress
 from stats.queries import By
 from stats.rollups import Roller
+from stats.rollups import roller as rolling
 from stats.rollups.changes import alike
 from tests.factories.facts import FactFactory
 from tests.factories.sending import MessageFactory, SendingProfileFactory
@@ -274,6 +275,22 @@ def test_message_of_each_dimension_is_found_by_it() -> None:
     assert queries.totals(today(by=By.PROVIDER, value="gmail")).sent == 3
     assert queries.totals(today(by=By.KEY, value=str(profile.api_key.pk))).sent == 4
     assert queries.totals(today(by=By.SENDER_DOMAIN, value="sender.example")).sent == 4
+
+
+def test_a_roller_takes_what_is_left_over_only_after_a_full_lot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    profile = SendingProfileFactory.create()
+    accepted(profile)
+    rollups.roll()
+    accepted(profile, number=3)
+    newest = Event.objects.order_by("id").last().pk
+    monkeypatch.setattr(rolling, "EVENTS_AT_ONCE", newest - Progress.objects.get().event_id - 1)
+    assert rolling.count_lot(newest).is_full
+    rest = rolling.count_lot(newest)
+    assert (rest.size, rest.is_full) == (1, False)
+    assert rolling.count_lot(newest) == rolling.Lot()
+    assert queries.totals(today()).accepted == 4
 
 
 @pytest.mark.django_db(transaction=True)
