@@ -1,4 +1,4 @@
-"""Insert many rows at once: COPY on PostgreSQL, one multi-row INSERT elsewhere."""
+"""Insert many rows at once: COPY on PostgreSQL, one prepared INSERT elsewhere."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 from psycopg.types.json import Jsonb
 
 # From here on COPY is cheaper than one statement for each row, which needs one round trip less.
@@ -32,8 +32,7 @@ def insert(
 
 def _execute(model: type[models.Model], columns: list[Any], rows: Sequence[Sequence[Any]]) -> None:
     """Insert one by one with a statement that is prepared once on each connection."""
-    places = ", ".join(["%s"] * len(columns))
-    statement = f'INSERT INTO "{model._meta.db_table}" ({_names(columns)}) VALUES ({places})'  # noqa: S608 - names of our own tables
+    statement = _statement(model, columns)
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         for row in rows:
@@ -52,6 +51,11 @@ def _copy(model: type[models.Model], columns: list[Any], rows: Sequence[Sequence
             copy.write_row(_to_database(columns, row))
 
 
+def _statement(model: type[models.Model], columns: list[Any]) -> str:
+    places = ", ".join(["%s"] * len(columns))
+    return f'INSERT INTO "{model._meta.db_table}" ({_names(columns)}) VALUES ({places})'  # noqa: S608 - names of our own tables
+
+
 def _names(columns: list[Any]) -> str:
     return ", ".join(f'"{column.column}"' for column in columns)
 
@@ -65,6 +69,12 @@ def _to_database(columns: list[Any], row: Sequence[Any]) -> list[Any]:
 
 
 def _insert(model: type[models.Model], columns: list[Any], rows: Sequence[Sequence[Any]]) -> None:
-    names = [column.attname for column in columns]
-    instances = [model(**dict(zip(names, row, strict=True))) for row in rows]
-    model._default_manager.bulk_create(instances, batch_size=500)
+    # Not `connection`, which looks for the one of this thread at each of its attributes.
+    database = connections[DEFAULT_DB_ALIAS]
+    prepare = [column.get_db_prep_save for column in columns]
+    values = [
+        [to_database(value, database) for to_database, value in zip(prepare, row, strict=True)]
+        for row in rows
+    ]
+    with database.cursor() as cursor:
+        cursor.executemany(_statement(model, columns), values)
