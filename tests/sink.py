@@ -8,17 +8,22 @@ import email
 import email.policy
 import secrets
 import socket
+import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from email.message import EmailMessage
 from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import Envelope
 
+# Sockets whose names say which ports the test runs of this machine use; freed at their ends.
+_reserved: list[socket.socket] = []
+
 
 def free_port() -> int:
-    """Return a loopback port that nobody uses.
+    """Return a loopback port that nobody uses, and no other process of tests is given.
 
     Not one of the ephemeral ones: of these any outgoing connection may take it again before the
     server that asked for it listens. (Linux gives out 32768 to 60999.)
@@ -27,7 +32,15 @@ def free_port() -> int:
         port = 15_000 + secrets.randbelow(17_000)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            _reserve(port)
             return port
+
+
+def _reserve(port: int) -> None:
+    """Take the port's name, before its server listens; raise OSError when it is taken."""
+    name = socket.socket(socket.AF_UNIX)
+    name.bind(f"\0billionmail-tests-{port}")
+    _reserved.append(name)
 
 
 class Sink:
@@ -44,6 +57,8 @@ class Sink:
         self.replies: dict[str, str] = {}
         self.connections = 0
         self.delay_seconds = 0.0
+        self._may_answer = threading.Event()
+        self._may_answer.set()
         self.most: int | None = None
         self.most_seconds = 1.0
         self.refusals = 0
@@ -74,6 +89,15 @@ class Sink:
     def stop(self) -> None:
         """End it."""
         self._controller.stop()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Leave whoever has given a message waiting for the answer until the end."""
+        self._may_answer.clear()
+        try:
+            yield
+        finally:
+            self._may_answer.set()
 
     async def handle_EHLO(
         self, server: Any, session: Any, envelope: Envelope, hostname: str, responses: list[str]
@@ -107,5 +131,7 @@ class Sink:
     async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:
         """Keep the message before it is answered for."""
         await asyncio.sleep(self.delay_seconds)
+        while not self._may_answer.is_set():
+            await asyncio.sleep(0.01)
         self.envelopes.append(envelope)
         return "250 2.0.0 OK: queued"

@@ -42,7 +42,7 @@ def caught(directory: Path) -> bytes:
 
 
 def converse(catcher: CatcherServer, *, sent: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", catcher.port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", catcher.port), timeout=60) as client:
         stream = client.makefile("rb")
         stream.readline()
         client.sendall(sent)

@@ -105,7 +105,7 @@ def test_open_page_follows_without_a_reload_and_rests_while_nobody_looks(
     assert asked == []
 
     page.evaluate(hide % "false" + look)
-    page.get_by_text("34 of 37").first.wait_for(timeout=5000)
+    page.get_by_text("34 of 37").first.wait_for()
     assert len(asked) == 1
     assert page.evaluate("window.isTheSame")
     assert page.locator("#outcomes details[open]").count() == 1
@@ -124,8 +124,8 @@ def test_page_says_that_it_is_old_when_the_server_is_away_or_the_person_signed_o
     state = page.locator("[data-live-state]")
     page.route("**/admin/?span=24h", lambda route: route.abort())
     page.clock.fast_forward(11_000)
-    state.get_by_text("Not up to date since").wait_for(timeout=5000)
+    state.get_by_text("Not up to date since").wait_for()
     page.unroute_all()
     page.context.clear_cookies()
     page.clock.fast_forward(11_000)
-    state.get_by_text("Signed out").wait_for(timeout=5000)
+    state.get_by_text("Signed out").wait_for()

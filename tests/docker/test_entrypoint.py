@@ -141,9 +141,9 @@ def test_web_answers_its_health_check_and_stops_on_sigterm(migrated: Environment
     with role("web", environment=environment, log=tmp_path / "log") as web:
         wait_until(lambda: answers(f"http://localhost:{port}/healthz"))
         assert answers(f"http://localhost:{port}/readyz")
-        subprocess.run(health_check(port), check=True, timeout=30)
+        subprocess.run(health_check(port), check=True, timeout=60)
         assert stop(web, signal.SIGTERM) == 0
-    assert subprocess.run(health_check(port), stderr=subprocess.DEVNULL, timeout=30).returncode == 1
+    assert subprocess.run(health_check(port), stderr=subprocess.DEVNULL, timeout=60).returncode == 1
 
 
 @pytest.mark.integration

@@ -28,7 +28,7 @@ def start(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str
         | environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
 
 

@@ -135,7 +135,7 @@ class Stage:
         """Send it one command."""
         asked = subprocess.run(
             [find("redis-cli"), "-p", self._redis_port, *words],
-            capture_output=True, text=True, check=False, timeout=10,
+            capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
         return asked.stdout.strip()
 

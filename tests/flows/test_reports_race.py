@@ -52,7 +52,7 @@ def test_two_providers_tell_of_the_same_messages_in_another_order_while_people_l
     def tell(messages: list[Message], start: int) -> None:
         try:
             for number in range(start, start + ROUNDS):
-                at_once.wait(20)
+                at_once.wait(60)
                 record_reports(
                     [
                         report(messages[0], "opened", number),
@@ -66,7 +66,7 @@ def test_two_providers_tell_of_the_same_messages_in_another_order_while_people_l
     def leave() -> None:
         try:
             for number in range(ROUNDS):
-                at_once.wait(20)
+                at_once.wait(60)
                 message = (first, second)[number % 2]
                 unsubscribe(message, method=Unsubscribe.Method.PAGE, now=NOW)
         finally:

@@ -44,8 +44,8 @@ class Caller:
         headers = {"X-API-Key": self.secret} | kwargs.pop("headers", {})
         url = f"{self.url}/api/batch_mail/api/{path}"
         if isinstance(body, bytes):
-            return requests.post(url, data=body, headers=headers, timeout=10, **kwargs)
-        return requests.post(url, json=body, headers=headers, timeout=10, **kwargs)
+            return requests.post(url, data=body, headers=headers, timeout=60, **kwargs)
+        return requests.post(url, json=body, headers=headers, timeout=60, **kwargs)
 
 
 def test_the_guides_request_is_answered_with_the_documented_body_and_the_mail_arrives(
@@ -211,7 +211,7 @@ def test_another_method_or_address_is_answered_in_the_envelope(caller: Caller) -
     headers = {"X-API-Key": caller.secret}
     for method, path, status in (("GET", "send", 405), ("POST", "nowhere", 404)):
         url = f"{caller.url}/api/batch_mail/api/{path}"
-        answer = requests.request(method, url, headers=headers, timeout=10)
+        answer = requests.request(method, url, headers=headers, timeout=60)
         assert answer.status_code == status
         assert list(answer.json()) == ["success", "code", "msg", "data"]
 

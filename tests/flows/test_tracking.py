@@ -69,9 +69,9 @@ def test_what_the_recipient_does_ends_in_the_history_of_the_message(
     shop, order, help_ = re.findall(r'href="([^"]+)"', html)
     assert help_ == "mailto:help@shop.example"
 
-    assert requests.get(pixel, timeout=5).content == GIF
+    assert requests.get(pixel, timeout=60).content == GIF
     leads = [
-        requests.get(link, allow_redirects=False, timeout=5).headers["Location"]
+        requests.get(link, allow_redirects=False, timeout=60).headers["Location"]
         for link in (shop, order)
     ]
     assert leads == ["https://shop.example/?a=1&b=2", "https://shop.example/orders/4711"]

@@ -110,7 +110,7 @@ def test_a_mail_to_the_address_in_the_header_is_a_no_too(
     server = ReportServer()
     server.start()
     try:
-        with smtplib.SMTP("127.0.0.1", server.port, timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", server.port, timeout=60) as client:
             client.sendmail("bob@other.example", address, b"Subject: unsubscribe\r\n\r\n")
     finally:
         server.stop()

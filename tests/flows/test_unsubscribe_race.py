@@ -114,11 +114,11 @@ def test_a_no_said_while_another_is_taken_back_stands() -> None:
         with transaction.atomic():
             assert commands.resubscribe(first, now=timezone.now())
             has_lifted.set()
-            may_commit.wait(20)
+            may_commit.wait(60)
 
     with ThreadPoolExecutor(2) as threads:
         slow = threads.submit(in_thread(take_back_slowly))
-        assert has_lifted.wait(20)
+        assert has_lifted.wait(60)
         again = threads.submit(in_thread(say_no), tokens.make(second.id))
         while not is_waited_for() and not again.done():
             pass

@@ -18,7 +18,7 @@ from tests.rig.jail import give, jail, running
 from tests.sink import free_port
 
 CONFIGURATIONS = Path(__file__).parent / "mail"
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 MAX_OCTETS = 200_000
 USERNAME, PASSWORD = "ann", "pässword"
 

@@ -131,7 +131,7 @@ def _wait_until(is_ready: Callable[[], object], server: subprocess.Popen[bytes])
 def _stop(server: subprocess.Popen[bytes]) -> None:
     server.terminate()
     try:
-        server.wait(timeout=20)
+        server.wait(timeout=60)
     except subprocess.TimeoutExpired:
         server.kill()
         server.wait()

@@ -42,8 +42,8 @@ def deliverer(sink: Sink) -> Iterator[Deliverer]:
         running.stop()
 
 
-def wait_for(condition: Callable[[], Any], *, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
+def wait_for(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)

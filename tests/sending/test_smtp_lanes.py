@@ -59,8 +59,8 @@ def deliverer() -> Iterator[Deliverer]:
         running.stop()
 
 
-def wait_for(condition: Callable[[], Any], *, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
+def wait_for(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)

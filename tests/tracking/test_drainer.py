@@ -173,7 +173,7 @@ def test_hits_end_in_the_history_of_their_message(home: Path) -> None:
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    for _ in range(200):
+    for _ in range(1200):
         if condition():
             return
         threading.Event().wait(0.05)

@@ -40,7 +40,7 @@ def lmtp_server() -> Iterator[ReportServer]:
 
 @pytest.fixture
 def client(server: ReportServer) -> Iterator[smtplib.SMTP]:
-    with smtplib.SMTP("127.0.0.1", server.port, timeout=20) as client:
+    with smtplib.SMTP("127.0.0.1", server.port, timeout=60) as client:
         yield client
 
 

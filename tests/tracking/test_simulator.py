@@ -47,8 +47,8 @@ def profile(live_server, settings) -> SendingProfile:
     )
 
 
-def wait(condition, *, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
+def wait(condition) -> None:
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.02)

@@ -122,7 +122,7 @@ def test_every_worker_shortens_addresses_by_itself(monkeypatch: pytest.MonkeyPat
     seen(3)
     step = tasks.TruncateStep(object())
     step.start(object())
-    until = monotonic() + 30
+    until = monotonic() + 60
     while Visit.objects.filter(has_whole_ip=True).exists() and monotonic() < until:
         sleep(0.02)
     step.stop(object())

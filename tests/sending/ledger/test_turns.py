@@ -24,7 +24,7 @@ class Writer:
 
     def write(self, items: Sequence[str]) -> list[str]:
         self.written.append(list(items))
-        assert self.may_write.wait(10)
+        assert self.may_write.wait(60)
         if "bad" in items:
             raise self.refuses_with
         return [item.upper() for item in items]

@@ -309,7 +309,7 @@ def test_ranges_that_print_nothing_are_capped_too(source: str) -> None:
     started = time.perf_counter()
     with pytest.raises(OutputTooLarge, match="shorter lists"):
         rendered(source, {"l": [{}] * 1000})
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 60  # to its end it would take days
 
 
 def test_rendering_changes_neither_the_values_nor_the_program() -> None:

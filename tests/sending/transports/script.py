@@ -59,7 +59,7 @@ class Peer:
         try:
             return bool(self._file.peek(1))
         finally:
-            self.socket.settimeout(5)
+            self.socket.settimeout(60)
 
     def hear_goodbye(self) -> None:
         if self.hear() == "QUIT":
@@ -88,7 +88,7 @@ class ScriptedServer:
         self._listener = socket.create_server(("127.0.0.1", 0))
         # A body of some megabytes then cannot disappear in the buffers of the kernel.
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        self._listener.settimeout(10)
+        self._listener.settimeout(60)
         self.port: int = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -102,7 +102,7 @@ class ScriptedServer:
         self.released.set()
         if self._listener.fileno() >= 0:
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes a script that waits for a client
-        self._thread.join(10)
+        self._thread.join(60)
         self._listener.close()
         assert not self._thread.is_alive()
         if self.errors:
@@ -114,7 +114,7 @@ class ScriptedServer:
                 connected, _ = self._listener.accept()
             except OSError:
                 return  # the test has ended without this connection
-            connected.settimeout(5)
+            connected.settimeout(60)
             peer = Peer(connected)
             self.peers.append(peer)
             try:

@@ -20,7 +20,7 @@ class Connection:
     """A connection to a server, in words of SMTP."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self._file = self._socket.makefile("rb")
         self.read()
         [self.offer] = self.exchange("EHLO client.example.com", replies=1)

@@ -68,7 +68,7 @@ class Driver:
 
     def until(self, condition: Callable[[], Any]) -> None:
         """Turn until something has come about."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < deadline, "it did not happen"
             assert self.channel.session.is_open, "the session has ended"
