@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
+from django.core.management.commands import flush
+from django.db import models, transaction
 
 from apikeys import arrivals, pacing, refusals
+from sending import bulk
 from sending.models import Route
 from sending.pacing import Pacing
 from sending.pacing.buckets import buckets_at
@@ -18,6 +22,38 @@ from tests.factories.sending import RouteFactory
 from tests.redis_server import RedisServer
 from tests.sink import Sink
 from tracking import spool
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Put back after each flush what the migrations left, instead of working it out anew."""
+    with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
+        left = _rows_of_all_tables()
+        patch.setattr(flush, "emit_post_migrate_signal", lambda *args, **kwargs: _put_back(left))
+        yield
+
+
+Rows = dict[type[models.Model], list[tuple[Any, ...]]]
+
+
+def _rows_of_all_tables() -> Rows:
+    """Return what stands in the tables that have rows."""
+    found = {
+        model: list(model._base_manager.values_list(*_columns(model)))
+        for model in apps.get_models(include_auto_created=True)
+        if model._meta.managed and not model._meta.proxy
+    }
+    return {model: rows for model, rows in found.items() if rows}
+
+
+def _columns(model: type[models.Model]) -> list[str]:
+    return [field.attname for field in model._meta.concrete_fields]
+
+
+def _put_back(left: Rows) -> None:
+    with transaction.atomic():
+        for model, rows in left.items():
+            bulk.insert(model, fields=_columns(model), rows=rows)
 
 
 @pytest.fixture
