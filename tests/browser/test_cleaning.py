@@ -11,11 +11,9 @@ from playwright.sync_api import Browser
 from hygiene.models import Run
 from hygiene.tasks import go_on
 from sending.models import Status, Suppression
-from tests.browser.test_pages import PASSWORD, Visitor, browser
+from tests.browser.test_pages import PASSWORD, Visitor
 from tests.factories.sending import SendingProfileFactory
 from tests.hygiene.pasts import mail
-
-__all__ = ["browser"]
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
 
@@ -32,20 +30,17 @@ LIST = [
 ]
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
-def test_a_list_is_cleaned_and_that_is_undone(
-    browser: Browser, live_server: Any, width: int, scheme: str
-) -> None:
+def test_a_list_is_cleaned_and_that_is_undone(browser: Browser, live_server: Any) -> None:
     get_user_model().objects.create_superuser("ann", password=PASSWORD)
     profile = SendingProfileFactory.create()
     mail(profile, "ann@recipient.example", days=1, status=Status.SENT)
     mail(profile, "eve@mailinator.com", days=1, status=Status.BOUNCED)
-    visitor = Visitor(browser, live_server.url, width=width, scheme=scheme)
+    visitor = Visitor(browser, live_server.url)
     visitor.sign_in()
     page = visitor.page
 
     def shows(path: str, text: str, name: str) -> None:
-        visitor.open(path, shows=text, name=f"cleaning-{name}-{width}-{scheme}")
+        visitor.open(path, shows=text, name=f"cleaning-{name}")
 
     shows("/admin/hygiene/run/start/", "Look up domains", "start")
     page.check("input[name=source][value=file]")

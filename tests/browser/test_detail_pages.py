@@ -13,7 +13,7 @@ from playwright.sync_api import Browser
 from sending.models import Message, Priority, SendingProfile, Status
 from sending.suppressions import suppress
 from stats import rollups
-from tests.browser.test_pages import PASSWORD, Visitor, browser
+from tests.browser.test_pages import DESKTOP, PASSWORD, Visitor
 from tests.factories.sending import (
     MessageFactory,
     RouteFactory,
@@ -25,7 +25,6 @@ from tests.stats.stories import answered, handed_off
 from tracking.events import record_hits
 from tracking.models import Visit
 
-__all__ = ["browser"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
 
 MESSAGES = "/admin/sending/message/"
@@ -78,11 +77,10 @@ def batch(profile: SendingProfile) -> Message:
     return made[0]
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
 def test_pages_of_one_thing_each_open_without_a_complaint(
-    browser: Browser, live_server: Any, profile: SendingProfile, width: int, scheme: str
+    browser: Browser, live_server: Any, profile: SendingProfile
 ) -> None:
-    visitor = Visitor(browser, live_server.url, width=width, scheme=scheme)
+    visitor = Visitor(browser, live_server.url)
     visitor.sign_in()
     # Pages that nobody sees ask for nothing: on a slow machine one would while the next opens.
     visitor.page.add_init_script("Object.defineProperty(document, 'hidden', {value: true})")
@@ -102,14 +100,14 @@ def test_pages_of_one_thing_each_open_without_a_complaint(
         "template": (f"/admin/sending/template/{profile.template_id}/figures/", "75.0 %"),
     }
     for name, (path, shows) in pages.items():
-        visitor.open(path, shows=shows, name=f"detail-{name}-{width}-{scheme}")
+        visitor.open(path, shows=shows, name=f"detail-{name}")
     assert visitor.complaints == []
 
 
 def test_heat_stands_on_the_links_of_the_mail_and_counts_nothing(
     browser: Browser, live_server: Any, profile: SendingProfile
 ) -> None:
-    visitor = Visitor(browser, live_server.url, width=1280, scheme="light")
+    visitor = Visitor(browser, live_server.url, DESKTOP)
     visitor.sign_in()
     page = visitor.page
     before = Visit.objects.count()
@@ -133,7 +131,7 @@ def test_heat_stands_on_the_links_of_the_mail_and_counts_nothing(
 def test_hours_are_read_by_keyboard(
     browser: Browser, live_server: Any, profile: SendingProfile, width: int, keys: str
 ) -> None:
-    visitor = Visitor(browser, live_server.url, width=width, scheme="dark")
+    visitor = Visitor(browser, live_server.url, (width, "dark"))
     visitor.sign_in()
     page = visitor.page
     page.goto(f"{visitor.url}{MESSAGES}open-times/")
@@ -150,7 +148,7 @@ def test_hours_are_read_by_keyboard(
 def test_side_bar_leads_to_the_figures_and_a_reason_to_its_messages(
     browser: Browser, live_server: Any, profile: SendingProfile
 ) -> None:
-    visitor = Visitor(browser, live_server.url, width=1280, scheme="light")
+    visitor = Visitor(browser, live_server.url, DESKTOP)
     visitor.sign_in()
     page = visitor.page
     page.locator(f"a[href='{MESSAGES}failures/']").first.click()

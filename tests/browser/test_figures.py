@@ -12,13 +12,12 @@ from playwright.sync_api import Browser
 from apikeys.models import ApiKey
 from sending.models import SendingProfile, Status
 from stats import rollups
-from tests.browser.test_pages import PASSWORD, Visitor, browser
+from tests.browser.test_pages import DESKTOP, PASSWORD, Visitor
 from tests.factories.sending import RouteFactory, SendingProfileFactory
 from tests.factories.tracking import HitFactory
 from tests.stats.stories import accepted, answered, handed_off
 from tracking.events import record_hits
 
-__all__ = ["browser"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
 
 FIGURES = "/admin/apikeys/apikey/{}/figures/"
@@ -42,11 +41,10 @@ def profile() -> SendingProfile:
     return profile
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (400, "light")])
 def test_figures_are_told_on_their_pages(
-    browser: Browser, live_server: Any, profile: SendingProfile, width: int, scheme: str
+    browser: Browser, live_server: Any, profile: SendingProfile
 ) -> None:
-    visitor = Visitor(browser, live_server.url, width=width, scheme=scheme)
+    visitor = Visitor(browser, live_server.url)
     visitor.sign_in()
     key = FIGURES.format(profile.api_key_id)
     pages = {
@@ -56,14 +54,14 @@ def test_figures_are_told_on_their_pages(
         "key": (key, "550 5.1.1 <b>bounced</b>"),
     }
     for name, (path, shows) in pages.items():
-        visitor.open(path, shows=shows, name=f"figures-{name}-{width}-{scheme}")
+        visitor.open(path, shows=shows, name=f"figures-{name}")
     assert visitor.complaints == []
 
 
 def test_chart_and_cards_are_read_by_keyboard(
     browser: Browser, live_server: Any, profile: SendingProfile
 ) -> None:
-    visitor = Visitor(browser, live_server.url, width=1280, scheme="light")
+    visitor = Visitor(browser, live_server.url, DESKTOP)
     visitor.sign_in()
     page = visitor.page
     page.goto(f"{visitor.url}/admin/?span=24h")
@@ -85,7 +83,7 @@ def test_chart_and_cards_are_read_by_keyboard(
 def test_open_page_follows_without_a_reload_and_rests_while_nobody_looks(
     browser: Browser, live_server: Any, profile: SendingProfile
 ) -> None:
-    visitor = Visitor(browser, live_server.url, width=1280, scheme="light")
+    visitor = Visitor(browser, live_server.url, DESKTOP)
     visitor.sign_in()
     page = visitor.page
     page.clock.install()
@@ -116,7 +114,7 @@ def test_open_page_follows_without_a_reload_and_rests_while_nobody_looks(
 def test_page_says_that_it_is_old_when_the_server_is_away_or_the_person_signed_out(
     browser: Browser, live_server: Any, profile: SendingProfile
 ) -> None:
-    visitor = Visitor(browser, live_server.url, width=1280, scheme="light")
+    visitor = Visitor(browser, live_server.url, DESKTOP)
     visitor.sign_in()
     page = visitor.page
     page.clock.install()

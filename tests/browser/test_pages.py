@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +12,7 @@ import pytest
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth import get_user_model
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from apikeys import refusals
 from apikeys.addresses import parse_address
@@ -32,7 +32,6 @@ from tests.factories.sending import (
     SuppressionFactory,
 )
 from tests.factories.tracking import APPLE_PRIVACY, GMAIL, HitFactory, TrackedLinkFactory
-from tests.rig.servers import find
 from tracking.events import record_hits
 from tracking.models import TrackedLink
 from unsubscribe import tokens
@@ -41,14 +40,9 @@ from unsubscribe.models import PageWording
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
 
 PASSWORD = "correct horse battery staple"
+# With SCREENSHOTS=1 the pages are kept there to be looked at, which takes longer than the test.
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+PHONE, DESKTOP = (400, "dark"), (1280, "light")
 SETTLED_MS = 100  # what a page asks for after it is loaded, it asks at once
 # A blue square.
 LOGO = (
@@ -59,27 +53,22 @@ LOGO = (
 EXPECTED = ("Content Security Policy", "sandboxed")
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        # Playwright keeps an event loop in this thread; Django would refuse to be called from it.
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        running = playwright.chromium.launch(executable_path=find("chromium"), args=QUIET)
-        yield running
-        running.close()
-
-
 class Visitor:
-    """Somebody with a browser who notices every complaint and every foreign address."""
+    """Somebody with a browser who notices every complaint and every foreign address.
 
-    def __init__(self, browser: Browser, url: str, *, width: int, scheme: Any) -> None:
+    What is opened to be looked at is opened on a phone, and looked at again on a desktop.
+    """
+
+    def __init__(self, browser: Browser, url: str, screen: tuple[int, str] = PHONE) -> None:
         self.url = url
         self.complaints: list[str] = []
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        context = browser.new_context()
+        context.set_default_timeout(60_000)
         self.page: Page = context.new_page()
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", self._watch)
+        on_screen(self.page, *screen)
 
     def _hear(self, message: Any) -> None:
         if message.type == "error" and not any(word in message.text for word in EXPECTED):
@@ -97,15 +86,34 @@ class Visitor:
         self.page.wait_for_url(f"{self.url}/admin/")
 
     def open(self, path: str, *, shows: str, name: str) -> None:
+        on_screen(self.page, *PHONE)
         answer = self.page.goto(self.url + path)
         assert answer is not None
         assert answer.status == 200, path
         self.page.wait_for_timeout(SETTLED_MS)
-        assert shows in self.page.inner_text("body"), path
-        too_wide = self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
-        assert not too_wide, f"{path} has to be scrolled sideways"
+        for width, scheme in (PHONE, DESKTOP):
+            on_screen(self.page, width, scheme)
+            assert shows in self.page.inner_text("body"), path
+            assert fits(self.page), f"{path} has to be scrolled sideways at {width}"
+            keep(self.page, f"{name}-{width}-{scheme}")
+
+
+def on_screen(page: Page, width: int, scheme: Any) -> None:
+    """Show the page on a screen of that width to somebody who likes these colours."""
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+
+
+def fits(page: Page) -> bool:
+    """Tell whether nobody has to scroll sideways."""
+    return bool(page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
+
+
+def keep(page: Page, name: str) -> None:
+    """Keep how the page looks, where somebody wants to see it."""
+    if os.environ.get("SCREENSHOTS"):
         ARTIFACTS.mkdir(exist_ok=True)
-        self.page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
+        page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
 
 
 @pytest.fixture
@@ -138,11 +146,10 @@ def message() -> Message:
     )
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
 def test_every_page_of_the_dashboard_opens_without_a_complaint(
-    browser: Browser, live_server: Any, message: Message, width: int, scheme: str
+    browser: Browser, live_server: Any, message: Message
 ) -> None:
-    visitor = Visitor(browser, live_server.url, width=width, scheme=scheme)
+    visitor = Visitor(browser, live_server.url)
     visitor.sign_in()
     key, version = message.api_key, message.template_version
     relay = Route.objects.get(name="Relay")
@@ -203,16 +210,15 @@ def test_every_page_of_the_dashboard_opens_without_a_complaint(
     for path, shows in pages.items():
         name = path.strip("/").replace("/", "-").replace(str(message.pk), "one")
         name = name.replace(str(unknown.pk), "unknown")
-        visitor.open(path, shows=shows, name=f"{name}-{width}-{scheme}")
+        visitor.open(path, shows=shows, name=name)
     assert visitor.complaints == []
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
 def test_what_happened_is_told_on_its_pages(
-    browser: Browser, live_server: Any, message: Message, width: int, scheme: str
+    browser: Browser, live_server: Any, message: Message
 ) -> None:
     opened, link = eventful(message)
-    visitor = Visitor(browser, live_server.url, width=width, scheme=scheme)
+    visitor = Visitor(browser, live_server.url)
     visitor.sign_in()
     pages = {
         "events": ("/admin/sending/event/", "550 5.1.1"),
@@ -221,7 +227,7 @@ def test_what_happened_is_told_on_its_pages(
         "link": (f"/admin/tracking/trackedlink/{link.pk}/change/", "Who and when"),
     }
     for name, (path, shows) in pages.items():
-        visitor.open(path, shows=shows, name=f"tracking-{name}-{width}-{scheme}")
+        visitor.open(path, shows=shows, name=f"tracking-{name}")
     assert visitor.complaints == []
 
 
@@ -277,7 +283,7 @@ def eventful(message: Message) -> tuple[Message, TrackedLink]:
 def test_a_created_key_shows_its_secret_once(
     browser: Browser, live_server: Any, message: Message
 ) -> None:
-    visitor = Visitor(browser, live_server.url, width=1280, scheme="light")
+    visitor = Visitor(browser, live_server.url, DESKTOP)
     visitor.sign_in()
     page = visitor.page
     page.goto(f"{visitor.url}/admin/apikeys/apikey/add/")
@@ -291,7 +297,6 @@ def test_a_created_key_shows_its_secret_once(
     assert visitor.complaints == []
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
 @pytest.mark.parametrize(
     ("language", "asked", "done", "back"),
     [
@@ -303,19 +308,12 @@ def test_the_unsubscribe_page_works_without_a_script(
     browser: Browser,
     live_server: Any,
     message: Message,
-    width: int,
-    scheme: Any,
     language: str,
     asked: str,
     done: str,
     back: str,
 ) -> None:
-    context = browser.new_context(
-        java_script_enabled=False,
-        viewport={"width": width, "height": 800},
-        color_scheme=scheme,
-        locale=language,
-    )
+    context = browser.new_context(java_script_enabled=False, locale=language)
     page = context.new_page()
     foreign: list[str] = []
     page.on(
@@ -328,10 +326,11 @@ def test_the_unsubscribe_page_works_without_a_script(
     )
 
     def shows(text: str, name: str) -> None:
-        assert text in page.inner_text("body")
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-        ARTIFACTS.mkdir(exist_ok=True)
-        page.screenshot(path=ARTIFACTS / f"unsubscribe-{name}-{language}-{width}.png")
+        for width, scheme in ((360, "dark"), DESKTOP):
+            on_screen(page, width, scheme)
+            assert text in page.inner_text("body")
+            assert fits(page)
+            keep(page, f"unsubscribe-{name}-{language}-{width}")
 
     page.goto(f"{live_server.url}/u/{tokens.make(message.id)}")
     shows(asked, "ask")
@@ -345,4 +344,4 @@ def test_the_unsubscribe_page_works_without_a_script(
     shows(message.recipient[-18:], "thanks")
     assert foreign == []
     page.goto(f"{live_server.url}/u/x")
-    page.screenshot(path=ARTIFACTS / f"unsubscribe-unknown-{language}-{width}.png")
+    keep(page, f"unsubscribe-unknown-{language}")
