@@ -40,7 +40,7 @@ from tracking.events import record_hits  # noqa: E402
 
 WRITERS = 2
 # From when it is connected. To count a lot takes a part of that.
-LIFE_SECONDS = (0.0, 0.5)
+LIFE_SECONDS = (0.0, 0.3)
 ROLLER = "roller-that-dies"
 
 
