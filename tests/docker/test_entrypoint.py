@@ -89,12 +89,20 @@ def health_check(port: int) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def migration(data: Path) -> subprocess.CompletedProcess[str]:
     """Run the migrate role on an empty data directory."""
-    environment = fresh_environment(tmp_path_factory.mktemp("data"))
-    result = run("migrate", environment=environment)
-    assert result.returncode == 0, result.stderr
-    return environment
+    return run("migrate", environment=fresh_environment(data))
+
+
+@pytest.fixture(scope="module")
+def migrated(data: Path, migration: subprocess.CompletedProcess[str]) -> Environment:
+    assert migration.returncode == 0, migration.stderr
+    return fresh_environment(data)
 
 
 def test_entrypoint_is_a_valid_posix_script():
@@ -111,13 +119,13 @@ def test_unknown_role_prints_the_usage(arguments: list[str], tmp_path: Path):
 
 
 @pytest.mark.integration
-def test_migrate_makes_the_tables_and_reports_what_is_unsafe(tmp_path: Path):
-    environment = fresh_environment(tmp_path)
-    result = run("migrate", environment=environment)
-    assert result.returncode == 0, result.stderr
-    assert "Applying sending.0001_initial... OK" in result.stdout
-    assert "security.W" in result.stderr
-    assert (tmp_path / "billionmail.sqlite3").exists()
+def test_migrate_makes_the_tables_and_reports_what_is_unsafe(
+    data: Path, migration: subprocess.CompletedProcess[str]
+):
+    assert migration.returncode == 0, migration.stderr
+    assert "Applying sending.0001_initial... OK" in migration.stdout
+    assert "security.W" in migration.stderr
+    assert (data / "billionmail.sqlite3").exists()
 
 
 @pytest.mark.integration

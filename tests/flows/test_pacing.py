@@ -31,16 +31,28 @@ pytestmark = [
 
 WORKERS = 3
 PER_SECOND = 20
+# Forked, because each interpreter takes a second to start.
 DELIVER = """
-import django, signal, sys, threading
+import django, os, signal, sys, threading
 django.setup()
 from sending import delivery
-delivery.start()
-print("ready", flush=True)
+others = []
+for _ in range(int(sys.argv[1]) - 1):
+    number = os.fork()
+    if not number:
+        others = []
+        break
+    others.append(number)
 done = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: done.set())
+delivery.start()
+print("ready", flush=True)
 done.wait()
+for number in others:
+    os.kill(number, signal.SIGTERM)
 delivery.stop()
+for number in others:
+    os.waitpid(number, 0)
 """
 
 
@@ -65,8 +77,8 @@ class Workers:
         }
 
     def start(self) -> None:
-        for _ in range(WORKERS):
-            self._running.enter_context(program("-c", DELIVER, log=self.log, **self._environment))
+        workers = program("-c", DELIVER, str(WORKERS), log=self.log, **self._environment)
+        self._running.enter_context(workers)
         wait_until(lambda: self.log.read_text().count("ready") == WORKERS)
 
     def end(self) -> None:

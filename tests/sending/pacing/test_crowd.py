@@ -34,24 +34,21 @@ def run_workers(server: RedisServer, *, flush_after: float | None = None) -> lis
     """Run eight workers over one backlog; perhaps empty Redis of the buckets meanwhile."""
     client = Redis.from_url(server.url)
     client.zadd("backlog", {f"m{number}": 0 for number in range(2 * PER_SECOND * SECONDS)})
-    workers = [
-        subprocess.Popen(
-            [sys.executable, str(PROGRAM), server.url, str(PER_SECOND)],
-            cwd=ROOT,
-            env={"PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": "tests.settings"},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(WORKERS)
-    ]
+    workers = subprocess.Popen(
+        [sys.executable, str(PROGRAM), server.url, str(PER_SECOND), str(WORKERS)],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": "tests.settings"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     wait_until(lambda: client.get("ready") == str(WORKERS).encode())
     client.set("ends_at", time.time() + SECONDS)
     if flush_after is not None:
         time.sleep(flush_after)
         client.delete(*client.keys("{billionmail:buckets}*"))
-    outputs = [worker.communicate(timeout=60)[0] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0] * WORKERS
-    return [Gone(line) for output in outputs for line in output.splitlines()]
+    output = workers.communicate(timeout=60)[0]
+    assert workers.returncode == 0
+    return [Gone(line) for line in output.splitlines()]
 
 
 def worst_excess(gone: list[Gone], *, burst: float) -> float:

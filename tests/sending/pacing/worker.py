@@ -1,11 +1,14 @@
-"""Be one of several workers that share a backlog: take what is due, ask the buckets, let it go.
+"""Be workers that share a backlog: take what is due, ask the buckets, let it go.
 
-Run as a program. It prints a line for each message that went: between which two moments, and
-after how many claims.
+Run as a program: ``URL PER_SECOND WORKERS``. They are forked, because eight interpreters take long
+to start. Each prints a line for each message that went: between which two moments, and after how
+many claims.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import sys
 import time
 from typing import Any
@@ -20,6 +23,7 @@ from sending.pacing.buckets import Ask, RedisBuckets, make_bucket  # noqa: E402
 
 BACKLOG = "backlog"
 LOT = 100
+LOCK = multiprocessing.get_context("fork").Lock()
 
 
 def claim(client: Redis) -> list[Any]:
@@ -40,10 +44,30 @@ def wait_for_start(client: Redis) -> float:
     return float(ends_at)
 
 
-def main(url: str, per_second: float) -> None:
+def main(url: str, per_second: float, workers: int) -> None:
+    """Let the workers work, and tell whether all came to their end."""
+    numbers = [_fork(url, per_second) for _ in range(workers)]
+    ends = [os.waitpid(number, 0)[1] for number in numbers]
+    sys.exit(any(ends))
+
+
+def _fork(url: str, per_second: float) -> int:
+    number = os.fork()
+    if number:
+        return number
+    try:
+        work(url, per_second)
+    except BaseException:  # the parent must not be continued here, whatever happened
+        sys.excepthook(*sys.exc_info())
+        os._exit(1)
+    os._exit(0)
+
+
+def work(url: str, per_second: float) -> None:
     """Work until the time is over."""
     client, buckets = connect(url), RedisBuckets(url)
     bucket = make_bucket("crowd", per_second=per_second, burst=None)
+    gone: list[str] = []
     ends_at = wait_for_start(client)
     while time.time() < ends_at:
         mine = claim(client)
@@ -60,10 +84,14 @@ def main(url: str, per_second: float) -> None:
             if wait:
                 waiting[one] = after + wait / 1000
             else:
-                sys.stdout.write(f"{before:.6f} {after:.6f} {number}\n")
+                gone.append(f"{before:.6f} {after:.6f} {number}\n")
         if waiting:
             client.zadd(BACKLOG, waiting)
+    # At once for each worker, for all write into the same pipe.
+    with LOCK:
+        sys.stdout.write("".join(gone))
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], float(sys.argv[2]))
+    main(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]))

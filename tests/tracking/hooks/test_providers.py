@@ -71,15 +71,15 @@ def test_an_event_moves_the_message_and_ends_the_address_when_it_must(sent, prov
 
 
 @pytest.mark.parametrize("provider", NAMES)
-@pytest.mark.parametrize("seed", range(2))
-def test_repeated_and_shuffled_events_have_the_same_end(sent, provider, seed) -> None:
+def test_repeated_and_shuffled_events_have_the_same_end(sent, provider) -> None:
     messages = [sent(f"ann{number}@recipient.example") for number in range(2)]
     posts = [
         (message, kind, second)
         for message in messages
         for second, kind in enumerate([*KINDS, "opened", "clicked"])
-    ] * 3
-    random.Random(seed).shuffle(posts)
+    ] * 2
+    # Another order for each provider; they all end in the same ledger.
+    random.Random(provider).shuffle(posts)
     for message, kind, second in posts:
         assert post(provider, *PROVIDERS[provider](message, kind, second)).status_code == 200
 
