@@ -65,7 +65,12 @@ class Sink:
         self._lately: deque[float] = deque()
         self.port = free_port()
         self._controller = Controller(
-            self, hostname="127.0.0.1", port=self.port, enable_SMTPUTF8=True, data_size_limit=0
+            self,
+            hostname="127.0.0.1",
+            port=self.port,
+            ready_timeout=60,
+            enable_SMTPUTF8=True,
+            data_size_limit=0,
         )
 
     @property
