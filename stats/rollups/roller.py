@@ -60,12 +60,24 @@ def count_lot(settled: int) -> Lot:
         if end <= progress.event_id and not relabelled:
             return Lot()
         passed = max(end - progress.event_id, 0)
+        _look_up_each()
         _count(after=progress.event_id, up_to=end, relabelled=relabelled)
         Progress.objects.filter(pk=1).update(event_id=max(end, progress.event_id))
     return Lot(
         size=passed + len(relabelled),
         is_full=passed == EVENTS_AT_ONCE or len(relabelled) == MESSAGES_AT_ONCE,
     )
+
+
+def _look_up_each() -> None:
+    """Have PostgreSQL find the messages of this transaction's few events one by one.
+
+    Reading a million of them in order looks cheaper to it than looking up thousands.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_hashjoin = off")
+            cursor.execute("SET LOCAL enable_mergejoin = off")
 
 
 def _has_news(settled: int) -> bool:
