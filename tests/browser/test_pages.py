@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -40,7 +39,6 @@ from unsubscribe.models import PageWording
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
 
 PASSWORD = "correct horse battery staple"
-# With SCREENSHOTS=1 the pages are kept there to be looked at, which takes longer than the test.
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 PHONE, DESKTOP = (400, "dark"), (1280, "light")
 SETTLED_MS = 100  # what a page asks for after it is loaded, it asks at once
@@ -110,10 +108,9 @@ def fits(page: Page) -> bool:
 
 
 def keep(page: Page, name: str) -> None:
-    """Keep how the page looks, where somebody wants to see it."""
-    if os.environ.get("SCREENSHOTS"):
-        ARTIFACTS.mkdir(exist_ok=True)
-        page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
+    """Keep how the page looks."""
+    ARTIFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def test_repeated_and_shuffled_events_have_the_same_end(sent, provider) -> None:
         (message, kind, second)
         for message in messages
         for second, kind in enumerate([*KINDS, "opened", "clicked"])
-    ] * 2
+    ] * 3
     # Another order for each provider; they all end in the same ledger.
     random.Random(provider).shuffle(posts)
     for message, kind, second in posts:
