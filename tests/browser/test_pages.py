@@ -65,7 +65,8 @@ class Visitor:
         self.page: Page = context.new_page()
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", self._watch)
+        self.page.on("requestfinished", self._watch)
+        self.page.on("requestfailed", self._watch)
         on_screen(self.page, *screen)
 
     def _hear(self, message: Any) -> None:
@@ -73,7 +74,10 @@ class Visitor:
             self.complaints.append(f"{self.page.url}: {message.text}")
 
     def _watch(self, request: Any) -> None:
-        if not request.url.startswith((self.url, "data:", "blob:", "about:")):
+        """Complain of what is asked elsewhere, but for what our policy kept from being asked."""
+        if request.failure != "csp" and not request.url.startswith(
+            (self.url, "data:", "blob:", "about:")
+        ):
             self.complaints.append(f"{self.page.url} asked {request.url}")
 
     def sign_in(self) -> None:
