@@ -42,10 +42,10 @@ class StartForm(forms.Form):
         help_text="Only if it is called otherwise.",
     )
     batch_message_id = forms.UUIDField(
-        label="Message of the batch",
+        label="The batch",
         required=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text="The id of any message that was accepted in the same call.",
+        help_text="Its id (X-Batch-ID), or that of any message of it.",
     )
     looks_up_domains = forms.BooleanField(
         label="Look up domains",

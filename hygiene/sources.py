@@ -5,17 +5,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
 from django.db.models import QuerySet
 
 from hygiene.errors import CannotClean
 from hygiene.models import Line, Run
-from sending.models import Message, Priority, first_id_since
+from sending.models import Message, in_batch
 
-# The clock of who makes the ids and the clock of the database are not further apart.
-BATCH_SPAN = timedelta(hours=1)
 COLUMNS = ("address", "email", "e-mail", "mail", "recipient", "email address", "e-mail address")
 
 
@@ -54,18 +51,16 @@ def next_lot(run: Run, *, size: int) -> Lot:
 
 
 def _batch(run: Run) -> QuerySet[Message]:
-    """Return what was accepted in the same call: it has one key and one moment."""
-    one = Message.objects.filter(pk=run.batch_message_id or UUID(int=0)).first()
-    if one is None:
-        raise CannotClean(f"The message {run.batch_message_id} is not stored any more.")
-    if one.priority != Priority.BATCH:
-        raise CannotClean(f"The message {one.pk} was accepted by itself, not in a batch.")
-    return Message.objects.filter(
-        id__gte=first_id_since(one.accepted_at - BATCH_SPAN),
-        id__lt=first_id_since(one.accepted_at + BATCH_SPAN),
-        api_key=one.api_key_id,
-        accepted_at=one.accepted_at,
-    )
+    """Return what was accepted in the same call; a run names it by itself or by one message."""
+    named = run.batch_message_id or UUID(int=0)
+    one = Message.objects.filter(pk=named).only("batch_id").first()
+    batch_id = named if one is None else one.batch_id
+    if batch_id is None:
+        raise CannotClean(f"The message {named} was accepted by itself, not in a batch.")
+    found = Message.objects.filter(in_batch(batch_id))
+    if one is None and not found.exists():
+        raise CannotClean(f"Neither a message nor a batch has the id {named}.")
+    return found
 
 
 def read_addresses(lines: Iterable[str], *, column: str = "") -> Iterator[str]:

@@ -7,6 +7,7 @@ SendingError                    code 1005, HTTP 422: the caller's request cannot
 ├── SenderNotAllowed            1005, HTTP 403
 ├── InvalidAttribs              1005: not an object of scalars, too many, too long
 ├── InvalidSwitch               1005: neither true nor false
+├── InvalidMark                 1005: tags or a variant of the wrong shape, number or size
 ├── IdempotencyKeyInvalid       1005, HTTP 400: not 1 to 255 printable characters
 ├── IdempotencyKeyReused        1005: another request was accepted under the same key
 ├── RequestInProgress           1005, HTTP 409: the same key is being worked on at this moment
@@ -72,6 +73,13 @@ class InvalidSwitch(SendingError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Sending failed: {name} must be true or false, or be left out.")
+
+
+class InvalidMark(SendingError):
+    """What a request marks its mail with cannot be: its tags, or its variant."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"Sending failed: {problem}")
 
 
 class IdempotencyKeyInvalid(SendingError):

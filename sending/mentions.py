@@ -20,8 +20,10 @@ from sending.models import Message, Status
 from sending.models.message import WAITING
 
 STRUCK = "[forgotten]"
-# Who sends is no recipient; the recipient has a pseudonym, and the domain is counted.
-KEPT = {"sender_address", "sender_name", "reply_to", "recipient", "recipient_domain", "message_id"}
+# Who sends is no recipient; the recipient has a pseudonym, and the domain is counted. A mark, which
+# is counted too, cannot name an address: acceptance refuses an @ in it.
+SENDER = {"sender_address", "sender_name", "reply_to"}
+KEPT = {*SENDER, "recipient", "recipient_domain", "message_id", "variant", "tags"}
 # An address of the like may end or begin within a longer one.
 PART = r"[\w.!#$%&'*+/=?^`{|}~-]"
 

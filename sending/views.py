@@ -22,7 +22,7 @@ from sending import commands
 from sending.commands import Answer, DryRun
 
 AS_DRF_WRITES = {"separators": (",", ":"), "ensure_ascii": False}
-OPTIONAL_FIELDS = ("addresser", "attribs", "track_opens", "track_clicks")
+OPTIONAL_FIELDS = ("addresser", "attribs", "track_opens", "track_clicks", "tags", "variant")
 BATCH_BODY_BYTES = 2 * 1024 * 1024
 
 
@@ -55,6 +55,7 @@ def send(request: Request) -> HttpResponse:
 def batch_send(request: Request) -> HttpResponse:
     """Accept the same mail for up to 10,000 ``recipients``; say which were not valid.
 
+    Takes the `OPTIONAL_FIELDS` as well. The id of the batch is in the header ``X-Batch-ID``.
     With ``dry_run``, say what would happen to each.
     """
     if _is_dry_run(request):
@@ -67,7 +68,8 @@ def batch_send(request: Request) -> HttpResponse:
             _success(
                 f"Batch email send request accepted, {queued} emails queued",
                 {"queued": queued, "rejected": [asdict(one) for one in receipt.rejected]},
-            )
+            ),
+            batch_id=receipt.batch_id,
         )
 
     return _respond(request, accept)
@@ -92,6 +94,8 @@ def _respond(request: Request, accept: Callable[[], Answer]) -> HttpResponse:
     response = _as_json(answer.body)
     if answer.message_id:
         response["X-Message-ID"] = str(answer.message_id)
+    if answer.batch_id:
+        response["X-Batch-ID"] = str(answer.batch_id)
     if answer.is_replayed:
         response["Idempotency-Replayed"] = "true"
     return response

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -25,7 +25,7 @@ from sending.admin.filters import AcceptedFilter, KeyFilter, TemplateFilter
 from sending.admin.timeline import MAX_EVENTS, STATUS_COLORS, timeline
 from sending.delivery.assembly import assemble
 from sending.errors import SendingError
-from sending.models import Message, Status
+from sending.models import Message, Status, in_batch
 from sending.models.event import TRANSITIONS
 from sending.models.message import WAITING
 
@@ -56,7 +56,7 @@ class MessageAdmin(RecordAdmin):
     list_filter = ("status", AcceptedFilter, KeyFilter, TemplateFilter)
     list_select_related = ("api_key", "template_version__template")
     search_fields = ("recipient",)
-    search_help_text = "A recipient's whole address, a message id, or a Message-ID."
+    search_help_text = "A recipient's whole address, the id of a message or batch, or a Message-ID."
     actions = ("send_selected_again", "mark_selected_delivered", "cancel_selected")
     actions_detail = ("send_again", "mark_delivered", "cancel")
     change_form_outer_after_template = "sending/message.html"
@@ -106,7 +106,8 @@ class MessageAdmin(RecordAdmin):
         # Our Message-IDs are the id at a domain.
         identity = UUID.search(term)
         if identity:
-            return queryset.filter(pk=uuid.UUID(identity[0])), False
+            named = uuid.UUID(identity[0])
+            return queryset.filter(Q(pk=named) | in_batch(named)), False
         try:
             address = parse_address(term)
         except InvalidAddress:
@@ -126,8 +127,16 @@ class MessageAdmin(RecordAdmin):
 
     @display(description="Template")
     def wording(self, message: Message) -> str:
-        """Show which version was sent."""
-        return str(message.template_version or "")
+        """Show which version was sent, and what the caller marked it with."""
+        version = str(message.template_version or "")
+        if not message.variant and not message.tags:
+            return version
+        words = [f"variant {message.variant}"] if message.variant else []
+        return format_html(
+            '<div>{}<small class="block text-subtle text-xs">{}</small></div>',
+            version,
+            ", ".join([*words, *message.tags]),
+        )
 
     @display(description="API key")
     def key(self, message: Message) -> str:

@@ -25,7 +25,14 @@ from sending.commands.requests import (
     without_content,
 )
 from sending.errors import InvalidRecipient, SendingError, SuppressedRecipient
-from sending.models import Message, Priority, SendingProfile, Status, TemplateVersion
+from sending.models import (
+    Message,
+    Priority,
+    SendingProfile,
+    Status,
+    TemplateVersion,
+    new_message_id,
+)
 from sending.pseudonyms import is_pseudonym
 from sending.screening import Verdict
 from sending.tasks import ring
@@ -35,6 +42,7 @@ from sending.tasks import ring
 class BatchReceipt:
     """What became of a batch at acceptance."""
 
+    batch_id: UUID
     queued: Sequence[UUID]
     rejected: Sequence[Rejection]
 
@@ -48,11 +56,14 @@ def accept_one(
     version: TemplateVersion | None = None,
     track_opens: Any = None,
     track_clicks: Any = None,
+    tags: Any = None,
+    variant: Any = None,
 ) -> UUID:
     """Store one message durably and return its id; the mail leaves within a second.
 
     `version`: send this wording, with its own subject, instead of what the key sends.
-    `track_opens`, `track_clicks`: None for what the key says.
+    `track_opens`, `track_clicks`: None for what the key says. `tags`, `variant`: what tells the
+    figures of this mail from those of others.
     Raises a SendingError or apikeys' QuotaExceeded when it cannot be accepted. A suppressed
     recipient is written down as such, and refused.
     """
@@ -66,6 +77,8 @@ def accept_one(
             version=version,
             track_opens=track_opens,
             track_clicks=track_clicks,
+            tags=tags,
+            variant=variant,
         )
     except SendingError:
         _refuse_suppressed(profile, [address])  # the recipient's fault is told first
@@ -91,9 +104,12 @@ def accept_batch(
     attribs: Any = None,
     track_opens: Any = None,
     track_clicks: Any = None,
+    tags: Any = None,
+    variant: Any = None,
 ) -> BatchReceipt:
     """Store a message for each valid recipient, all or none; say which were not valid.
 
+    What was stored is one batch, known by an id.
     Addresses that differ only in case count once. Raises InvalidRecipient when nothing is left
     to send, else as `accept_one`.
     """
@@ -108,12 +124,15 @@ def accept_batch(
             attribs=attribs,
             track_opens=track_opens,
             track_clicks=track_clicks,
+            tags=tags,
+            variant=variant,
         )
         check_total(request.attribs, recipients=len(addresses))
     except SendingError:
         _refuse_suppressed(profile, addresses.values())  # as in `accept_one`
         raise
-    intake = request.intake(addresses.values(), priority=Priority.BATCH)
+    batch_id = new_message_id()
+    intake = request.intake(addresses.values(), priority=Priority.BATCH, batch_id=batch_id)
     with transaction.atomic():
         blocked = _take_in(intake, key=key)
         _write_suppressed(profile, _verdicts(intake, blocked))
@@ -128,7 +147,7 @@ def accept_batch(
     queued = [identity for identity in intake.recipients if identity not in blocked]
     if not queued:
         raise InvalidRecipient(nothing_left(rejected))
-    return BatchReceipt(queued, rejected)
+    return BatchReceipt(batch_id, queued, rejected)
 
 
 def resend(message_ids: Sequence[UUID], *, by: str) -> int:

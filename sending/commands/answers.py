@@ -38,10 +38,11 @@ _is_key = re.compile(r"[\x20-\x7e]{1,255}").fullmatch
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the caller is told; `message_id` where there is exactly one message."""
+    """What the caller is told; `message_id` of a single message, `batch_id` of a batch."""
 
     body: Mapping[str, Any]
     message_id: UUID | None = None
+    batch_id: UUID | None = None
     is_replayed: bool = False
 
 
@@ -106,6 +107,7 @@ def _keep(answer: Answer, *, key: ApiKey, idempotency_key: str, fingerprint: str
         fingerprint=fingerprint,
         body=json.dumps(answer.body),
         message_id=answer.message_id,
+        batch_id=answer.batch_id,
         stored_at=now,
     )
     old = StoredAnswer.objects.filter(stored_at__lt=now - KEPT_FOR).order_by("stored_at")
@@ -116,4 +118,5 @@ def _keep(answer: Answer, *, key: ApiKey, idempotency_key: str, fingerprint: str
 def _again(kept: StoredAnswer, fingerprint: str) -> Answer:
     if kept.fingerprint != fingerprint:
         raise IdempotencyKeyReused
-    return Answer(json.loads(kept.body), kept.message_id, is_replayed=True)
+    body = json.loads(kept.body)
+    return Answer(body, message_id=kept.message_id, batch_id=kept.batch_id, is_replayed=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from apikeys.models import ApiKey
 from apikeys.recent import Recent
 from sending import screening, senders
 from sending.addresses import Address, InvalidAddress, parse_address
+from sending.commands.marks import UNMARKED, Marks, read_marks
 from sending.errors import (
     InvalidAttribs,
     InvalidRecipient,
@@ -21,7 +23,14 @@ from sending.errors import (
     TemplateUnavailable,
 )
 from sending.ledger import Intake
-from sending.models import Priority, Route, SendingProfile, TemplateVersion, new_message_id
+from sending.models import (
+    Priority,
+    Route,
+    SendingProfile,
+    TemplateVersion,
+    new_id_in,
+    new_message_id,
+)
 from sending.outgoing import Mailbox
 from sending.rendering import Target, compile_source
 from sending.routes import default_route, own_route, route_of
@@ -77,9 +86,17 @@ class Request:
     attribs: Mapping[str, Any]
     track_opens: bool = False
     track_clicks: bool = False
+    marks: Marks = UNMARKED
 
-    def intake(self, recipients: Iterable[Address], *, priority: Priority) -> Intake:
-        """Return new messages, one for each of the recipients."""
+    def intake(
+        self,
+        recipients: Iterable[Address],
+        *,
+        priority: Priority,
+        batch_id: UUID | None = None,
+    ) -> Intake:
+        """Return new messages, one for each of the recipients; with `batch_id`, as that batch."""
+        new_id = new_message_id if batch_id is None else partial(new_id_in, batch_id)
         return Intake(
             api_key_id=self.profile.pk,
             template_version_id=self.version.pk,
@@ -94,7 +111,10 @@ class Request:
             track_clicks=self.track_clicks,
             message_id_domain=self.sender.address.rpartition("@")[2],
             priority=priority,
-            recipients={new_message_id(): address for address in recipients},
+            recipients={new_id(): address for address in recipients},
+            batch_id=batch_id,
+            variant=self.marks.variant,
+            tags=self.marks.tags,
             despite=despite_of(self.profile),
         )
 
@@ -112,17 +132,20 @@ def check_request(
     version: TemplateVersion | None = None,
     track_opens: Any = None,
     track_clicks: Any = None,
+    tags: Any = None,
+    variant: Any = None,
 ) -> Request:
     """Return what is to be sent, all but the recipient; raise a SendingError.
 
     `version`: this wording, with its own subject, instead of what the key sends. `track_opens`
-    and `track_clicks`: None for what the key says.
+    and `track_clicks`: None for what the key says. `tags` and `variant`: None for none.
     """
     wording, subject = (version, "") if version else _own_wording(profile)
     sender = senders.sender_for(profile, addresser)
     checked = check_attribs(attribs)
     opens = switch("track_opens", track_opens, otherwise=profile.track_opens)
     clicks = switch("track_clicks", track_clicks, otherwise=profile.track_clicks)
+    marks = read_marks(tags=tags, variant=variant)
     if profile.is_strict:
         _require_variables(wording, subject, checked)
     if not _has_route(profile):
@@ -130,7 +153,7 @@ def check_request(
             "Sending failed: no route out is active; nothing was accepted. "
             "Add a default route in the dashboard, or enable it."
         )
-    return Request(profile, wording, subject, sender, checked, opens, clicks)
+    return Request(profile, wording, subject, sender, checked, opens, clicks, marks)
 
 
 def switch(name: str, given: Any, *, otherwise: bool) -> bool:

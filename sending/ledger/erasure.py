@@ -34,7 +34,7 @@ def anonymise(message_ids: Collection[UUID], *, recipient: str) -> int:
     """Let the messages that are at rest be to `recipient`, a pseudonym; return how many there were.
 
     The domain of the recipient, the times, the states and the codes of replies stay, since they
-    are counted. Idempotent.
+    are counted; whoever counts variants and tags takes these messages out first. Idempotent.
     """
     with transaction.atomic():
         at_rest = Message.objects.select_for_update().filter(
@@ -46,7 +46,7 @@ def anonymise(message_ids: Collection[UUID], *, recipient: str) -> int:
             by_reason[bare(reason)].append(message_id)
         for reason, ids in by_reason.items():
             Message.objects.filter(id__in=ids).update(
-                recipient=recipient, subject="", attribs={}, reason=reason
+                recipient=recipient, subject="", attribs={}, variant="", tags=[], reason=reason
             )
         _bare_events(reasons)
         Attempt.objects.filter(message_id__in=reasons).update(reply_text="", transport_id="")

@@ -47,6 +47,9 @@ class Intake:
     message_id_domain: str
     priority: int
     recipients: Mapping[UUID, Address]
+    batch_id: UUID | None = None
+    variant: str = ""
+    tags: Sequence[str] = ()
     despite: Collection[str] = frozenset()
 
     def messages(self, *, now: datetime) -> list[Message]:
@@ -68,6 +71,9 @@ class Intake:
                 has_unsubscribe_link=self.has_unsubscribe_link,
                 track_opens=self.track_opens,
                 track_clicks=self.track_clicks,
+                batch_id=self.batch_id,
+                variant=self.variant,
+                tags=list(self.tags),
                 message_id=f"<{identity}.{secrets.token_hex(6)}@{self.message_id_domain}>",
                 priority=self.priority,
                 status=Status.QUEUED,
@@ -96,6 +102,9 @@ class Intake:
             "track_clicks": self.track_clicks,
             "message_id_domain": self.message_id_domain,
             "priority": int(self.priority),
+            "batch_id": None if self.batch_id is None else str(self.batch_id),
+            "variant": self.variant,
+            "tags": self.tags,
             "despite": [str(reason) for reason in self.despite],
         }
 
@@ -158,7 +167,8 @@ WITH given AS MATERIALIZED (
         request integer, api_key_id uuid, template_version_id bigint, stream text,
         sender_address text, sender_name text, reply_to text, subject text, attribs jsonb,
         has_unsubscribe_link boolean, track_opens boolean, track_clicks boolean,
-        message_id_domain text, priority smallint, despite text[]
+        message_id_domain text, priority smallint, batch_id uuid, variant text, tags jsonb,
+        despite text[]
     )
     JOIN json_to_recordset(%s::json) AS one (
         of_request integer, id uuid, recipient text, recipient_domain text, suppression_key text,
@@ -195,13 +205,14 @@ WITH given AS MATERIALIZED (
         id, api_key_id, template_version_id, stream, recipient, recipient_domain, sender_address,
         sender_name, reply_to, subject, attribs, has_unsubscribe_link, track_opens, track_clicks,
         message_id, priority, status, reason, accepted_at, status_at, next_attempt_at, expires_at,
-        attempt_count
+        attempt_count, batch_id, variant, tags
     )
     SELECT id, api_key_id, template_version_id, stream, recipient, recipient_domain,
         sender_address, sender_name, reply_to, subject, attribs, has_unsubscribe_link,
         track_opens, track_clicks,
         '<' || id || '.' || right(gen_random_uuid()::text, 12) || '@' || message_id_domain || '>',
-        priority, 'queued', '', now, now, now, now + %s, 0
+        priority, 'queued', '', now, now, now, now + %s, 0,
+        batch_id, variant, tags
     FROM given
     WHERE NOT EXISTS (SELECT FROM blocked WHERE blocked.id = given.id)
     ON CONFLICT (id) DO NOTHING

@@ -19,6 +19,7 @@ from django.db.models.functions import Now
 from sending.ledger.facts import MAY_BECOME_SENT, Outcome
 from sending.ledger.rows import (
     REASON_LENGTH,
+    UNREAD,
     append_changes,
     database_now,
     insert_attempts,
@@ -66,7 +67,8 @@ def claim_due(
         for message_id, before, attempts in due
     )
     ids = [row[0] for row in due]
-    return list(Message.objects.filter(id__in=ids).order_by("priority", "id")) if ids else []
+    claimed = Message.objects.filter(id__in=ids).defer(*UNREAD).order_by("priority", "id")
+    return list(claimed) if ids else []
 
 
 @transaction.atomic

@@ -18,7 +18,7 @@ from django.db import connection
 from django.db.models import DateTimeField
 
 from sending.ledger.facts import MAY_BECOME_SENT, AttemptFacts, Outcome
-from sending.ledger.rows import DETAIL_LENGTH, REASON_LENGTH, storable
+from sending.ledger.rows import DETAIL_LENGTH, REASON_LENGTH, UNREAD, storable
 from sending.models import Message, Priority, Status
 from sending.models.event import TRANSITIONS
 from sending.models.message import SUSPECT_LAPSES
@@ -138,7 +138,8 @@ SELECT id, status, before, status, statement_timestamp(), number, detail FROM mo
 COLUMNS = [
     field.attname
     for field in Message._meta.concrete_fields
-    if not isinstance(field, DateTimeField) or field.name == "accepted_at"
+    if field.name not in UNREAD
+    and (not isinstance(field, DateTimeField) or field.name == "accepted_at")
 ]
 SETTLES_UNKNOWN = sorted(TRANSITIONS[Status.UNKNOWN] & TRANSITIONS[Status.SENDING])
 SETTLED_BY_ACCEPTANCE = sorted(MAY_BECOME_SENT)

@@ -43,7 +43,12 @@ MESSAGE_FIELDS = (
     "expires_at",
     "next_attempt_at",
     "attempt_count",
+    "batch_id",
+    "variant",
+    "tags",
 )
+# By these the figures are told apart; no delivery needs them.
+UNREAD = ("batch_id", "variant", "tags")
 FOREIGN_KEYS = {
     "api_key": "api_key_id",
     "template_version": "template_version_id",

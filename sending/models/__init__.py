@@ -12,6 +12,9 @@ from sending.models.message import (
     Status,
     Stream,
     first_id_since,
+    in_batch,
+    made_at,
+    new_id_in,
     new_message_id,
 )
 from sending.models.profile import AmbiguityPolicy, FallbackRoute, SendingProfile
@@ -46,5 +49,8 @@ __all__ = [
     "TemplateVersion",
     "WarmUp",
     "first_id_since",
+    "in_batch",
+    "made_at",
+    "new_id_in",
     "new_message_id",
 ]

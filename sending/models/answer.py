@@ -18,6 +18,7 @@ class StoredAnswer(models.Model):
     fingerprint = models.CharField(max_length=64)
     body = models.TextField()
     message_id = models.UUIDField(null=True)
+    batch_id = models.UUIDField(null=True)
     stored_at = models.DateTimeField()
 
     class Meta:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 
 from apikeys.models import ApiKey
 
@@ -34,6 +34,8 @@ class Status(models.TextChoices):
 WAITING = (Status.QUEUED, Status.DEFERRED)
 # A message that was in the hands of so many workers when they ended is claimed by itself.
 SUSPECT_LAPSES = 2
+# So long may a tag or the name of a variant be.
+MARK_LENGTH = 50
 USUAL = (Status.QUEUED, Status.SENDING, Status.SENT, Status.DELIVERED)
 
 
@@ -53,15 +55,38 @@ class Stream(models.TextChoices):
 
 def new_message_id() -> uuid.UUID:
     """Return a UUID version 7 (RFC 9562 section 5.7): unique, and in the order of acceptance."""
-    milliseconds = time.time_ns() // 1_000_000
-    number = (milliseconds << 80) | secrets.randbits(80)
-    number = (number & ~(0xF << 76)) | (7 << 76)
-    return uuid.UUID(int=(number & ~(0b11 << 62)) | (0b10 << 62))
+    return _id_of(time.time_ns() // 1_000_000)
+
+
+def new_id_in(batch_id: uuid.UUID) -> uuid.UUID:
+    """Return an id for a message of a batch: of the same millisecond as the batch's own.
+
+    So `in_batch` finds a whole batch by the primary key alone.
+    """
+    return _id_of(batch_id.int >> 80)
+
+
+def in_batch(batch_id: uuid.UUID) -> Q:
+    """Return the condition that a message is of a batch: a short walk along the primary key."""
+    first = batch_id.int >> 80 << 80
+    last = first | (1 << 80) - 1
+    return Q(id__range=(uuid.UUID(int=first), uuid.UUID(int=last)), batch_id=batch_id)
+
+
+def made_at(identity: uuid.UUID) -> datetime:
+    """Return when an id of version 7 was made; raises ValueError when that is beyond all years."""
+    return datetime.fromtimestamp((identity.int >> 80) / 1000, UTC)
 
 
 def first_id_since(moment: datetime) -> uuid.UUID:
     """Return the smallest id that a message accepted from `moment` on can have."""
     return uuid.UUID(int=int(moment.timestamp() * 1000) << 80)
+
+
+def _id_of(milliseconds: int) -> uuid.UUID:
+    number = (milliseconds << 80) | secrets.randbits(80)
+    number = (number & ~(0xF << 76)) | (7 << 76)
+    return uuid.UUID(int=(number & ~(0b11 << 62)) | (0b10 << 62))
 
 
 class Message(models.Model):
@@ -72,8 +97,10 @@ class Message(models.Model):
     `lapse_count` counts the claims that ended without a result since the last one that had any.
     `is_limited`: a limit of ours made it wait, last time that it was claimed.
     `subject` and `template_version` are pinned at acceptance, as are the Message-ID and whether
-    the mail is tracked. `opened_at` and `clicked_at`: the first time by a person; `any_opened_at`
-    and `any_clicked_at`: the first time at all, be it by a machine.
+    the mail is tracked. `batch_id`: of the call that it was accepted in with others. `variant` and
+    `tags`: what the caller marked it with, to tell its figures apart. No delivery reads these.
+    `opened_at` and `clicked_at`: the first time by a person; `any_opened_at` and `any_clicked_at`:
+    the first time at all, be it by a machine.
     """
 
     id = models.UUIDField(primary_key=True, default=new_message_id, editable=False)
@@ -121,6 +148,10 @@ class Message(models.Model):
     clicked_at = models.DateTimeField(null=True, blank=True)
     any_opened_at = models.DateTimeField(null=True, blank=True)
     any_clicked_at = models.DateTimeField(null=True, blank=True)
+    # Without an index: its messages are together in the primary key (`in_batch`).
+    batch_id = models.UUIDField(null=True, blank=True)
+    variant = models.CharField(max_length=MARK_LENGTH, blank=True, default="", db_default="")
+    tags = models.JSONField(default=list, blank=True, db_default=Value([], models.JSONField()))
 
     class Meta:
         """Invariants, and an index for each query that runs often."""

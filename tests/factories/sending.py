@@ -20,6 +20,7 @@ from sending.models import (
     Suppression,
     Template,
     TemplateVersion,
+    new_id_in,
     new_message_id,
 )
 from sending.models.message import WAITING
@@ -103,7 +104,7 @@ class SendingProfileFactory(DjangoModelFactory):
 class MessageFactory(DjangoModelFactory):
     """A message in any status, without its history; say ``status=Status.SENT`` and the like.
 
-    `template_version` and `subject` are pinned as at acceptance.
+    `template_version` and `subject` are pinned as at acceptance. With a `batch_id`, one of its.
     """
 
     class Meta:
@@ -112,7 +113,10 @@ class MessageFactory(DjangoModelFactory):
     class Params:
         profile = factory.SubFactory(SendingProfileFactory)
 
-    id = factory.LazyFunction(new_message_id)
+    batch_id = None
+    id = factory.LazyAttribute(
+        lambda message: new_id_in(message.batch_id) if message.batch_id else new_message_id()
+    )
     api_key = factory.LazyAttribute(lambda message: message.profile.api_key)
     template_version = factory.LazyAttribute(
         lambda message: message.profile.template.current_version

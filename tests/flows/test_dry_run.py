@@ -116,6 +116,8 @@ def test_the_cap_is_foreseen(caller: Caller) -> None:
         ({"addresser": "nobody"}, 403, 1005),
         ({"attribs": [1]}, 422, 1005),
         ({"track_opens": "yes"}, 422, 1005),
+        ({"tags": "welcome"}, 422, 1005),
+        ({"variant": "x" * 51}, 422, 1005),
         ({"dry_run": "yes"}, 422, 1005),
     ],
 )

@@ -52,6 +52,7 @@ def test_the_same_batch_again_gets_the_same_answer(caller: Caller) -> None:
     again = post(caller, body, path="batch_send")
     assert first.json()["data"]["queued"] == 2
     assert again.text == first.text
+    assert again.headers["X-Batch-ID"] == first.headers["X-Batch-ID"]
     assert again.headers["Idempotency-Replayed"] == "true"
     assert Message.objects.count() == 2
 
@@ -68,6 +69,7 @@ def test_spaces_and_the_order_of_keys_make_no_other_request(caller: Caller) -> N
     [
         ({"recipient": "bob@recipient.example"}, "send"),
         (ANN | {"attribs": {"name": "Bob"}}, "send"),
+        (ANN | {"tags": ["other"]}, "send"),
         (ANN | {"recipients": ["ann@recipient.example"]}, "batch_send"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 import requests
@@ -234,6 +235,33 @@ def test_a_batch_is_trimmed_deduplicated_and_delivered(caller: Caller, sink: Sin
     ]
     deliver_due()
     assert sorted(sink.recipients) == ["ann@recipient.example", "bob@recipient.example"]
+
+
+def test_a_request_marks_its_mail_and_a_batch_is_told_its_id(caller: Caller) -> None:
+    marks = {"tags": ["welcome", " spring "], "variant": "B"}
+    single = caller.post({"recipient": "ann@recipient.example", **marks})
+    assert "X-Batch-ID" not in single.headers
+    batches = [
+        caller.post(
+            {"recipients": ["a@recipient.example", "b@recipient.example"], **marks},
+            path="batch_send",
+        )
+        for _ in range(2)
+    ]
+    assert batches[0].json()["data"] == {"queued": 2, "rejected": []}
+    ids = [UUID(answer.headers["X-Batch-ID"]) for answer in batches]
+    assert [one.version for one in ids] == [7, 7]
+    stored = Message.objects.values_list("batch_id", flat=True).order_by("id")
+    assert list(stored) == [None, ids[0], ids[0], ids[1], ids[1]]
+    for message in Message.objects.all():
+        assert (message.tags, message.variant) == (["welcome", "spring"], "B")
+
+
+def test_marks_that_are_none_are_refused_with_1005(caller: Caller) -> None:
+    for body in ({"tags": "welcome"}, {"tags": ["a@b.example"]}, {"variant": 1}):
+        answer = caller.post({"recipient": "ann@recipient.example", **body})
+        assert (answer.status_code, answer.json()["code"]) == (422, 1005)
+    assert not Message.objects.exists()
 
 
 def test_a_batch_without_a_valid_recipient_is_refused_with_1003(caller: Caller) -> None:

@@ -16,7 +16,14 @@ from django.utils import timezone
 
 from hygiene import cleaning, domains
 from hygiene.models import Finding, Kind, Line, Run
-from sending.models import LiftedSuppression, Message, SendingProfile, Status, Suppression
+from sending.models import (
+    LiftedSuppression,
+    Message,
+    SendingProfile,
+    Status,
+    Suppression,
+    new_message_id,
+)
 from sending.models.message import Priority
 from sending.suppressions import NewOrder, lift, suppress, suppress_many
 from tests.dns_server import NameServer
@@ -327,15 +334,18 @@ def test_repeated_soft_bounces_count_until_a_mail_goes_through(
 def test_the_recipients_of_one_batch_are_looked_at_alone(
     profile: SendingProfile, name_server: NameServer
 ) -> None:
-    at = timezone.now()
-    fields = {"profile": profile, "accepted_at": at, "priority": Priority.BATCH}
+    batch_id = new_message_id()
+    fields = {"profile": profile, "batch_id": batch_id, "priority": Priority.BATCH}
     batch = [
         MessageFactory.create(recipient=f"p{number}@gone.example", **fields) for number in range(3)
     ]
     MessageFactory.create(profile=profile, recipient="other@gone.example")
-    told = run(batch=batch[1].pk)
-    assert told["checked"] == 3
-    assert numbers(told) == {"no-domain": 3}
+    for named in (batch[1].pk, batch_id):
+        told = run(batch=named)
+        assert told["checked"] == 3
+        assert numbers(told) == {"no-domain": 3}
+    with pytest.raises(CommandError, match="Neither a message nor a batch"):
+        run(batch=new_message_id(), no_dns=True)
 
 
 def test_a_single_message_is_no_batch(profile: SendingProfile) -> None:

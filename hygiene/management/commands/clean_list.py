@@ -40,7 +40,10 @@ class Command(BaseCommand):
         )
         source.add_argument("--csv", metavar="FILE", help="a CSV file in UTF-8; - for stdin")
         source.add_argument(
-            "--batch", type=UUID, metavar="MESSAGE", help="the batch that this message was part of"
+            "--batch",
+            type=UUID,
+            metavar="ID",
+            help="the batch of this id, or that has the message of this id",
         )
         source.add_argument("--run", type=int, metavar="RUN", help="what an earlier run found")
         act = parser.add_mutually_exclusive_group()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import IntegrityError, connection
@@ -15,7 +15,16 @@ from sending import ledger
 from sending.addresses import parse_address
 from sending.commands.requests import check_request
 from sending.ledger import Intake
-from sending.models import Event, Message, Priority, SendingProfile, Suppression
+from sending.models import (
+    Event,
+    Message,
+    Priority,
+    SendingProfile,
+    Suppression,
+    in_batch,
+    made_at,
+    new_message_id,
+)
 from sending.suppressions import suppress
 from tests.factories.sending import SendingProfileFactory
 
@@ -26,11 +35,17 @@ on_postgresql = pytest.mark.skipif(
 )
 
 
-def intake(*recipients: str, profile: SendingProfile | None = None, **attribs: object) -> Intake:
+def intake(
+    *recipients: str,
+    profile: SendingProfile | None = None,
+    marks: Mapping[str, object] | None = None,
+    batch_id: UUID | None = None,
+    **attribs: object,
+) -> Intake:
     profile = profile or SendingProfileFactory.create()
-    request = check_request(profile, addresser=None, attribs=attribs)
+    request = check_request(profile, addresser=None, attribs=attribs, **marks or {})
     addresses = [parse_address(recipient) for recipient in recipients]
-    return request.intake(addresses, priority=Priority.SINGLE)
+    return request.intake(addresses, priority=Priority.SINGLE, batch_id=batch_id)
 
 
 def stored() -> set[str]:
@@ -44,7 +59,9 @@ def suppress_all(addresses: Iterable[str]) -> None:
 
 def test_what_is_stored_is_what_was_given() -> None:
     attribs = {"name": "Ann \U0001f600 \"'\\", "age": 7, "x": None, "ratio": 0.1, "yes": True}
-    given = intake("Ann@recipient.example", "ü@bücher.example", **attribs)
+    marks = {"variant": 'B "short"', "tags": ["one", "größe, 7", "{x}", "null"]}
+    recipients = ("Ann@recipient.example", "ü@bücher.example")
+    given = intake(*recipients, marks=marks, batch_id=new_message_id(), **attribs)
     assert ledger.take_in(given) == {}
     for message in given.messages(now=ledger.database_now()):
         row = Message.objects.get(pk=message.pk)
@@ -57,6 +74,33 @@ def test_what_is_stored_is_what_was_given() -> None:
         event = Event.objects.get(message=row)
         assert (event.kind, event.status_before, event.status_after) == ("queued", "", "queued")
         assert event.occurred_at == row.accepted_at
+
+
+def test_what_has_no_marks_stores_none() -> None:
+    given = intake("ann@recipient.example")
+    ledger.take_in(given)
+    row = Message.objects.get()
+    assert (row.batch_id, row.variant, row.tags) == (None, "", [])
+
+
+def test_a_batch_is_found_by_its_id_alone() -> None:
+    profile = SendingProfileFactory.create()
+    one, other = new_message_id(), new_message_id()
+    for batch_id, names in ((one, "ab"), (other, "cd"), (None, "e")):
+        recipients = [f"{name}@recipient.example" for name in names]
+        ledger.take_in(intake(*recipients, profile=profile, batch_id=batch_id))
+    found = Message.objects.filter(in_batch(one)).values_list("recipient", flat=True)
+    assert sorted(found) == ["a@recipient.example", "b@recipient.example"]
+    assert not Message.objects.filter(in_batch(UUID(int=(1 << 128) - 1))).exists()
+    ids = Message.objects.exclude(batch_id=None).values_list("id", "batch_id")
+    assert all(one.version == 7 and made_at(one) == made_at(batch) for one, batch in ids)
+
+
+def test_what_the_figures_alone_need_is_not_read_by_a_delivery() -> None:
+    given = intake("ann@recipient.example", marks={"tags": ["a"]}, batch_id=new_message_id())
+    ledger.take_in(given)
+    [claimed] = ledger.claim(limit=1)
+    assert claimed.get_deferred_fields() >= {"batch_id", "variant", "tags"}
 
 
 def test_standing_orders_block_an_address_and_a_domain_and_name_their_rule() -> None:
