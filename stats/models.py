@@ -45,13 +45,14 @@ MEASURES: Final = (
 
 # A wait is counted in the bucket of the power of this ratio (in milliseconds) that it reaches.
 WAIT_RATIO: Final = 1.2
-# Stands between the parts of a tally's value.
+# Stands between the parts of a tally's value, and between a variant and the version it is of.
 SEPARATOR: Final = "\x1f"
 
 
 class Dimension(models.TextChoices):
     """What messages are told apart by; a row has one of them and its value.
 
+    A message counts under its batch, its variant and each of its tags, of which it may have none.
     To add one of messages, say in `stats.rollups.deltas.dimensions_of` what its value is, and run
     ``manage.py rebuild_stats``; one of hits, in `stats.rollups.hits.dimensions_of`.
     """
@@ -61,6 +62,9 @@ class Dimension(models.TextChoices):
     STREAM = "stream", "Class of mail"
     SENDER_DOMAIN = "sender_domain", "Sender domain"
     RECIPIENT_DOMAIN = "recipient_domain", "Recipient domain"
+    BATCH = "batch", "Batch"
+    VARIANT = "variant", "Variant"
+    TAG = "tag", "Tag"
     CLIENT = "client", "Mail client"
     DEVICE = "device", "Device"
     COUNTRY = "country", "Country"
@@ -128,7 +132,10 @@ class Hour(Rollup):
 
 
 class Day(Rollup):
-    """A rollup of one day in UTC: the sum of its hours, so that long spans are read fast."""
+    """A rollup of one day in UTC: the sum of its hours, so that long spans are read fast.
+
+    There is none of a batch, all of which was accepted in one hour.
+    """
 
     class Meta:
         """One row for each place; read by key and time."""

@@ -1,4 +1,4 @@
-"""Let the counts of failures follow when the words of the servers are erased from the log."""
+"""Let the counts follow when words are erased: those of servers, and the marks of messages."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sending.models import Event
 from stats.models import Progress, Tally
 from stats.rollups.changes import FAILURES, alike
 from stats.rollups.deltas import Deltas
+from stats.rollups.forgetting import forget_marks
 
 
 class _Counts:
@@ -25,8 +26,9 @@ class _Counts:
         return {}
 
     def forget(self, message_ids: Collection[UUID]) -> None:
-        """Count the failures that are counted already under their codes alone."""
+        """Count the failures that are counted already under their codes alone, and no marks."""
         with transaction.atomic():
+            forget_marks(message_ids)
             progress = Progress.objects.select_for_update().filter(pk=1).first()
             counted = Event.objects.filter(
                 message_id__in=message_ids,

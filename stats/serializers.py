@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from django.utils.dateparse import parse_date, parse_datetime
 
+from sending.models import made_at
 from stats import queries
 from stats.errors import InvalidQuestion
 from stats.queries import By, Cut, Step, Totals
@@ -19,6 +20,8 @@ from stats.queries.figures import first_hour
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
+CHOOSABLE = (By.BATCH, By.VARIANT, By.TAG)
+BATCH_ID_VERSION = 7
 DEFAULT_DAYS = 30
 LONGEST = timedelta(days=3700)
 MAX_POINTS = 2400  # hours of a hundred days
@@ -41,14 +44,7 @@ class Question:
 def read_question(query: Mapping[str, str], *, key_id: UUID, now: datetime) -> Question:
     """Read the parameters of one key's question; raises InvalidQuestion."""
     zone = _zone(query.get("zone", "UTC"))
-    end = _moment(query.get("end", ""), "end", zone=zone) or now
-    start = _moment(query.get("start", ""), "start", zone=zone) or end - timedelta(
-        days=DEFAULT_DAYS
-    )
-    if not start < end:
-        raise InvalidQuestion("start must be before end.")
-    if end - start > LONGEST:
-        raise InvalidQuestion("start and end are more than ten years apart; ask for less.")
+    start, end = _span(query, zone=zone, now=now)
     step = _one_of(Step, query.get("step", ""), "step")
     if step is not None and (end - start).total_seconds() / SECONDS[step] > MAX_POINTS:
         raise InvalidQuestion(f"That is more than {MAX_POINTS} steps; ask for longer ones.")
@@ -56,15 +52,39 @@ def read_question(query: Mapping[str, str], *, key_id: UUID, now: datetime) -> Q
     if step is not None and by is not None:
         raise InvalidQuestion("Give step or by, not both.")
     is_csv = _format(query.get("format", "json"))
-    cut = Cut(start=start, end=end, keys=frozenset({key_id}), zone=zone)
+    chosen, value = _chosen(query)
+    if chosen != By.ALL and by is not None:
+        raise InvalidQuestion(f"Give by or {chosen}, not both: figures are told apart by one.")
+    cut = Cut(start=start, end=end, keys=frozenset({key_id}), by=chosen, value=value, zone=zone)
     return Question(cut, step, by, _limit(query.get("limit")), is_csv)
+
+
+def _chosen(query: Mapping[str, str]) -> tuple[By, str]:
+    """Return which mail alone is asked about: one batch, variant or tag."""
+    given = [(by, query[by].strip()) for by in CHOOSABLE if query.get(by, "").strip()]
+    if len(given) > 1:
+        names = " or ".join(by.value for by, _ in given)
+        raise InvalidQuestion(f"Give {names}, not both: figures are told apart by one.")
+    by, value = given[0] if given else (By.ALL, "")
+    return by, str(_batch(value)) if by == By.BATCH else value
+
+
+def _batch(text: str) -> UUID:
+    try:
+        identity = UUID(text)
+        is_one = identity.version == BATCH_ID_VERSION and bool(made_at(identity))
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise InvalidQuestion("batch must be an id, as the header X-Batch-ID gives it.")
+    return identity
 
 
 def answer(question: Question) -> dict[str, Any]:
     """Return the figures asked for, with the rates and what they mean."""
     cut = question.cut
     compared = queries.comparison(cut)
-    waits = queries.waits(cut)
+    waits = queries.waits(cut) if cut.by == By.ALL else None
     told: dict[str, Any] = {
         "start": cut.start,
         "end": cut.end,
@@ -72,7 +92,10 @@ def answer(question: Question) -> dict[str, Any]:
         "totals": _figures(compared.now),
         "before": _figures(compared.before),
         "rate_definitions": queries.RATE_DEFINITIONS,
-        "seconds_to_handoff": {name: getattr(waits, name) for name in ("p50", "p90", "p95", "p99")},
+        "of": {cut.by.value: cut.value} if cut.by != By.ALL else None,
+        # Known for all mail of a key together only.
+        "seconds_to_handoff": waits
+        and {name: getattr(waits, name) for name in ("p50", "p90", "p95", "p99")},
     }
     if question.step is not None or question.by is not None:
         told["rows"] = rows(question)
@@ -120,6 +143,21 @@ def _figures(totals: Totals) -> dict[str, Any]:
         for name, rate in totals.rates.items()
     }
     return {**queries.as_dict(totals), "rates": rates}
+
+
+def _span(query: Mapping[str, str], *, zone: ZoneInfo, now: datetime) -> tuple[datetime, datetime]:
+    """Return the span of time: as given, that of the batch, else the newest days."""
+    end = _moment(query.get("end", ""), "end", zone=zone) or now
+    start = _moment(query.get("start", ""), "start", zone=zone)
+    if start is None:
+        start = end - timedelta(days=DEFAULT_DAYS)
+        if query.get("batch", "").strip():
+            start = min(start, made_at(_batch(query["batch"].strip())))
+    if not start < end:
+        raise InvalidQuestion("start must be before end.")
+    if end - start > LONGEST:
+        raise InvalidQuestion("start and end are more than ten years apart; ask for less.")
+    return start, end
 
 
 def _zone(name: str) -> ZoneInfo:

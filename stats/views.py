@@ -27,7 +27,7 @@ def stats(request: Request) -> HttpResponse | Response:
     """Tell the counts and rates of the calling key's mail, by when it was accepted.
 
     Takes ``start``, ``end``, ``zone``; ``step`` for a series or ``by`` (with ``limit``) for a
-    breakdown; ``format=csv`` for its rows alone.
+    breakdown; ``batch``, ``variant`` or ``tag`` for that mail alone; ``format=csv`` for the rows.
     """
     question = serializers.read_question(
         request.query_params, key_id=api_key(request).pk, now=timezone.now()

@@ -4,7 +4,13 @@
 and the newest failures, `batches` at one batch, `recipients` at one address.
 """
 
-from stats.queries.batches import Batch, batch, batch_reasons
+from stats.queries.batches import (
+    Batch,
+    ListedBatch,
+    batch,
+    batch_reasons,
+    newest_batches,
+)
 from stats.queries.counts import (
     acts,
     as_csv,
@@ -50,7 +56,7 @@ from stats.queries.now import (
     queue,
     trouble,
 )
-from stats.queries.parts import Parts, parts
+from stats.queries.parts import Marks, Parts, marks, parts
 from stats.queries.recipients import Recipient, recipient
 from stats.queries.rollups import looked_up
 
@@ -69,6 +75,8 @@ __all__ = [
     "KeyCourse",
     "Leaders",
     "LinkUse",
+    "ListedBatch",
+    "Marks",
     "Parts",
     "Point",
     "Queue",
@@ -97,6 +105,8 @@ __all__ = [
     "leaders",
     "links",
     "looked_up",
+    "marks",
+    "newest_batches",
     "newest_messages",
     "open_times",
     "parts",

@@ -1,23 +1,24 @@
-"""Look at one batch while it is sent: what was accepted in one call, found by an index.
+"""Look at one batch while it is sent: what was accepted in one call; and list the newest.
 
-The counts know no batches; a batch has ten thousand messages at most, which are counted here.
+The counts follow a second later, and do not tell what is on the wire or how fast it goes. A batch
+has ten thousand messages at most, which are counted here.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from uuid import UUID
 
-from django.db.models import Count, Max, Min, Q, QuerySet
+from django.db.models import Count, Max, Min, Q
 
-from sending.models import Message, Status, first_id_since
-from stats.models import MEASURE_OF_STATUS
-from stats.queries.figures import Totals
+from sending.models import Message, Status, in_batch, made_at
+from stats.models import MEASURE_OF_STATUS, MEASURES
+from stats.queries import rollups
+from stats.queries.figures import By, Cut, Totals
 from stats.queries.now import TROUBLE
 
-# The ids of a batch are made while its request is read.
-BATCH_SPAN = timedelta(seconds=90)
 LATELY = timedelta(minutes=1)
 MOST_REASONS = 300
 
@@ -59,20 +60,34 @@ class Reason:
     last_at: datetime
 
 
-def of_batch(message: Message) -> QuerySet[Message]:
-    """Return what was accepted in the same call: it has one key and one moment."""
-    made_at = datetime.fromtimestamp((message.id.int >> 80) / 1000, UTC)
-    return Message.objects.filter(
-        api_key=message.api_key_id,
-        id__gte=first_id_since(made_at - BATCH_SPAN),
-        id__lt=first_id_since(made_at + BATCH_SPAN),
-        accepted_at=message.accepted_at,
-    )
+@dataclass(frozen=True, slots=True)
+class ListedBatch:
+    """A batch in a list: whose it is, and what became of it."""
+
+    id: UUID
+    api_key_id: UUID
+    accepted_at: datetime
+    totals: Totals
 
 
-def batch(message: Message, *, now: datetime) -> Batch:
-    """Return how the batch of a message stands, in one statement."""
-    rows = of_batch(message).order_by().values("status")
+def newest_batches(cut: Cut, *, limit: int) -> list[ListedBatch]:
+    """Return the newest batches of a cut that are counted, as of the last second or so."""
+    [rows] = rollups.rows_of(cut, by=By.BATCH)
+    newest = rows.order_by("-began_at", "-value").values_list("value", "api_key", *MEASURES)
+    return [
+        ListedBatch(
+            id=UUID(value),
+            api_key_id=key_id,
+            accepted_at=made_at(UUID(value)),
+            totals=Totals(**dict(zip(MEASURES, counts, strict=True))),
+        )
+        for value, key_id, *counts in newest[:limit]
+    ]
+
+
+def batch(batch_id: UUID, *, now: datetime) -> Batch:
+    """Return how a batch stands, in one statement."""
+    rows = Message.objects.filter(in_batch(batch_id)).order_by().values("status")
     found = list(
         rows.annotate(
             number=Count("pk"),
@@ -120,9 +135,10 @@ def _per_minute(
     return round(handed * 60 / max(passed.total_seconds(), 1.0))
 
 
-def batch_reasons(message: Message) -> list[Reason]:
+def batch_reasons(batch_id: UUID) -> list[Reason]:
     """Return why messages of a batch failed or are deferred, the most frequent first."""
-    rows = of_batch(message).filter(status__in=(*TROUBLE, Status.DEFERRED)).order_by()
+    troubled = Q(status__in=(*TROUBLE, Status.DEFERRED))
+    rows = Message.objects.filter(in_batch(batch_id), troubled).order_by()
     counted = rows.values_list("status", "reason").annotate(
         number=Count("pk"), first=Min("status_at"), last=Max("status_at")
     )

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import Max, Min, Sum
 
 from apikeys.models import ApiKey
-from sending.models import Stream, Template, TemplateVersion
+from sending.models import Stream, Template, TemplateVersion, made_at
 from stats.models import SEPARATOR, WAIT_RATIO, Tally
 from stats.queries import rollups
 from stats.queries.figures import (
@@ -135,6 +135,8 @@ def _folded(found: dict[str, Totals], *, by: By) -> dict[str, Totals]:
         place = {str(one): str(of) for one, of in versions.values_list("pk", "template_id")}
     elif by == By.PROVIDER:
         place = rollups.provider_of(found)
+    elif by == By.VARIANT:
+        place = {one: one.partition(SEPARATOR)[0] for one in found}
     else:
         return found
     folded: dict[str, Totals] = defaultdict(Totals)
@@ -155,6 +157,8 @@ def labels_of(values: Iterable[str], *, by: By) -> dict[str, str]:
     if by == By.VERSION:
         versions = TemplateVersion.objects.filter(pk__in=known).select_related("template")
         return {str(one.pk): str(one) for one in versions} | {"": "No template"}
+    if by == By.BATCH:
+        return {one: f"{made_at(UUID(one)):%Y-%m-%d %H:%M:%S} UTC" for one in known}
     if by == By.LINK:
         return {str(one.pk): one.url for one in TrackedLink.objects.filter(pk__in=known)}
     return {str(Stream(one)): Stream(one).label for one in known} if by == By.STREAM else {"": "?"}

@@ -18,7 +18,8 @@ NORMAL_QUANTILE = 1.959964  # of a 95 % interval
 class By(StrEnum):
     """What can be told apart: the dimensions of the rollups, and what follows from them.
 
-    `TEMPLATE` sums its versions, `PROVIDER` the recipient domains that it receives for.
+    `TEMPLATE` sums its versions, `PROVIDER` the recipient domains that it receives for, `VARIANT`
+    the versions that it is a variant of. A message with several tags is in each of them.
     """
 
     ALL = "all"
@@ -29,6 +30,9 @@ class By(StrEnum):
     SENDER_DOMAIN = "sender_domain"
     RECIPIENT_DOMAIN = "recipient_domain"
     PROVIDER = "provider"
+    BATCH = "batch"
+    VARIANT = "variant"
+    TAG = "tag"
     CLIENT = "client"
     DEVICE = "device"
     COUNTRY = "country"

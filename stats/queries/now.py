@@ -188,6 +188,6 @@ def newest_messages(key_id: UUID, *, limit: int) -> list[Message]:
 
 
 SHOWN = (
-    "recipient", "status", "status_at", "reason", "priority", "accepted_at", "opened_at",
+    "recipient", "status", "status_at", "reason", "batch_id", "accepted_at", "opened_at",
     "clicked_at", "template_version__number", "template_version__template__name",
 )  # fmt: skip

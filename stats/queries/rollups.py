@@ -13,7 +13,7 @@ from django.db.models import QuerySet, Sum
 from apikeys.models import ApiKey
 from sending.models import RecipientDomain, TemplateVersion
 from sending.pacing.providers import DOMAINS
-from stats.models import MEASURES, Day, Dimension, Hour, Tally
+from stats.models import MEASURES, SEPARATOR, Day, Dimension, Hour, Tally
 from stats.queries.figures import By, Cut, Step, Totals
 
 SUMS = {f"sum_{name}": Sum(name) for name in MEASURES}
@@ -67,7 +67,12 @@ def sums(cut: Cut, *groups: str, by: By | None = None) -> Iterator[tuple[tuple[A
 
 
 def rows_of(*cuts: Cut, by: By | None = None) -> list[QuerySet[Any]]:
-    """Return the rows of cuts of the same mail: of whole days, and of the hours at their ends."""
+    """Return the rows of cuts of the same mail: of whole days, and of the hours at their ends.
+
+    Of batches, each of which is in one hour, there are no days.
+    """
+    if By.BATCH in (by, cuts[0].by):
+        return _rows_in([(Hour, cut.start, cut.end) for cut in cuts], cuts[0], by=by)
     parts = [part for cut in cuts for part in spans(cut.start, cut.end)]
     return _rows_in(parts, cuts[0], by=by)
 
@@ -178,6 +183,9 @@ def _values(cut: Cut) -> list[str] | None:
     if cut.by == By.TEMPLATE:
         versions = TemplateVersion.objects.filter(template_id=int(cut.value))
         return [str(one) for one in versions.values_list("pk", flat=True)]
+    if cut.by == By.VARIANT:
+        versions_known = TemplateVersion.objects.values_list("pk", flat=True)
+        return [SEPARATOR.join((cut.value, str(one))) for one in ("", *versions_known)]
     if cut.by == By.PROVIDER:
         looked_up = RecipientDomain.objects.filter(provider=cut.value)
         known = [one for one, provider in DOMAINS.items() if provider == cut.value]

@@ -5,7 +5,7 @@ status (`changes`), each event once, and of what people and machines did (`hits`
 counted of a message before is taken out first. `forgetting` is for who removes messages.
 """
 
-from stats.rollups.forgetting import forget_keys, forget_messages
+from stats.rollups.forgetting import forget_keys, forget_marks, forget_messages
 from stats.rollups.rebuild import Difference, check, rebuild
 from stats.rollups.roller import Roller, roll
 
@@ -14,6 +14,7 @@ __all__ = [
     "Roller",
     "check",
     "forget_keys",
+    "forget_marks",
     "forget_messages",
     "rebuild",
     "roll",

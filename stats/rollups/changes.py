@@ -83,6 +83,9 @@ def count_changes(deltas: Deltas, *, after: int, up_to: int) -> None:
             "message__stream",
             "message__sender_address",
             "message__recipient_domain",
+            "message__batch_id",
+            "message__variant",
+            "message__tags",
             "accepted_hour",
             "hour",
             "kind",
@@ -111,6 +114,9 @@ def _count_group(
     stream: str,
     sender_address: str,
     recipient_domain: str,
+    batch_id: Any,
+    variant: str,
+    tags: Any,
     accepted_hour: Any,
     hour: Any,
     kind: str,
@@ -120,13 +126,16 @@ def _count_group(
     number: int,
 ) -> None:
     """Count events that are alike."""
-    changes = _changes(before, after)
+    changes = changes_of(before, after)
     if changes:
         for dimension, value in dimensions_of(
             version_id=version_id,
             stream=stream,
             sender_address=sender_address,
             recipient_domain=recipient_domain,
+            batch_id=batch_id,
+            variant=variant,
+            tags=tags,
         ):
             for measure, change in changes:
                 place = (dimension, key, accepted_hour, value)
@@ -136,7 +145,7 @@ def _count_group(
         deltas.tally((Tally.Series.WAIT.value, key, accepted_hour, str(wait)), number)
 
 
-def _changes(before: str, after: str) -> list[tuple[str, int]]:
+def changes_of(before: str, after: str) -> list[tuple[str, int]]:
     """Return which counts a change of status changes, and by how much."""
     if not after:
         return []

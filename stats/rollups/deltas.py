@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import connection, models
 
 from sending import bulk
-from stats.models import MEASURES, Day, Dimension, Hour, Tally
+from stats.models import MEASURES, SEPARATOR, Day, Dimension, Hour, Tally
 
 PLACE = ("dimension", "api_key", "began_at", "value")
 TALLY_PLACE = ("series", "api_key", "began_at", "value")
@@ -33,16 +33,30 @@ class Accepted:
 
 
 def dimensions_of(
-    *, version_id: int | None, stream: str, sender_address: str, recipient_domain: str
+    *,
+    version_id: int | None,
+    stream: str,
+    sender_address: str,
+    recipient_domain: str,
+    batch_id: UUID | None,
+    variant: str,
+    tags: Sequence[str],
 ) -> tuple[tuple[str, str], ...]:
-    """Return each dimension of messages with the value of this one."""
-    return (
+    """Return each dimension of messages with the value of this one; several of its tags."""
+    version = "" if version_id is None else str(version_id)
+    found = [
         (Dimension.ALL.value, ""),
-        (Dimension.VERSION.value, "" if version_id is None else str(version_id)),
+        (Dimension.VERSION.value, version),
         (Dimension.STREAM.value, stream),
         (Dimension.SENDER_DOMAIN.value, sender_address.rpartition("@")[2][:VALUE_LENGTH]),
         (Dimension.RECIPIENT_DOMAIN.value, recipient_domain),
-    )
+    ]
+    if batch_id is not None:
+        found.append((Dimension.BATCH.value, str(batch_id)))
+    if variant:
+        found.append((Dimension.VARIANT.value, SEPARATOR.join((variant, version))))
+    found += [(Dimension.TAG.value, tag) for tag in tags]
+    return tuple(found)
 
 
 class Deltas:
@@ -67,6 +81,8 @@ class Deltas:
         """
         days: dict[Place, Counter[str]] = defaultdict(Counter)
         for (dimension, key, hour, value), counts in self._hours.items():
+            if dimension == Dimension.BATCH:  # all of it is in this hour
+                continue
             days[dimension, key, hour.replace(hour=0), value].update(counts)
         yield Hour, _rows(self._hours)
         yield Day, _rows(days)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
 from uuid import UUID
 
-from stats.models import CountedHits, Day, Hour, Progress, Tally
+from sending.models import Event
+from stats.models import MEASURES, CountedHits, Day, Dimension, Hour, Progress, Tally
+from stats.rollups import hits
+from stats.rollups.changes import LEFT_OUT, changes_of
+from stats.rollups.deltas import Deltas
+
+MARKS = (Dimension.VARIANT.value, Dimension.TAG.value)
 
 
 def forget_messages(message_ids: Collection[UUID]) -> None:
@@ -25,6 +32,45 @@ def forget_keys(key_ids: Collection[UUID]) -> None:
         model._default_manager.filter(api_key__in=key_ids).delete()
 
 
-def _hold() -> None:
-    """Keep the rollers from counting until the end of the transaction."""
-    list(Progress.objects.select_for_update().filter(pk=1))
+def forget_marks(message_ids: Collection[UUID]) -> None:
+    """Take messages out of the counts of their variants and tags.
+
+    The caller's transaction is to erase these marks of the messages, which count everywhere else
+    as before. A mark that no other message has is gone from the counts.
+    """
+    counted = _counted(message_ids, up_to=_hold())
+    deltas = Deltas()
+    marks = set()
+    for message_id, accepted, _ in hits.known(message_ids):
+        for dimension, value in accepted.dimensions:
+            if dimension in MARKS:
+                place = (dimension, accepted.api_key_id, accepted.hour, value)
+                marks.add(value)
+                for measure, number in counted.get(message_id, {}).items():
+                    deltas.add(place, measure, -number)
+    deltas.apply()
+    nothing = dict.fromkeys(MEASURES, 0)
+    for model in (Hour, Day):
+        rows = model._default_manager.filter(dimension__in=MARKS, value__in=marks)
+        rows.filter(**nothing).delete()
+
+
+def _counted(message_ids: Collection[UUID], *, up_to: int) -> Mapping[UUID, Counter[str]]:
+    """Return what each message is in the counts for, of the events up to this one."""
+    counted: dict[UUID, Counter[str]] = defaultdict(Counter)
+    events = Event.objects.filter(message_id__in=message_ids, id__lte=up_to)
+    moves = events.exclude(kind__in=LEFT_OUT).values_list(
+        "message_id", "status_before", "status_after"
+    )
+    for message_id, before, after in moves:
+        for measure, change in changes_of(before, after):
+            counted[message_id][measure] += change
+    for message_id, found in hits.remembered(message_ids).items():
+        counted[message_id].update(hits.measures_of(found))
+    return counted
+
+
+def _hold() -> int:
+    """Keep the rollers from counting until the end of the transaction; return how far they are."""
+    progress = Progress.objects.select_for_update().filter(pk=1).first()
+    return progress.event_id if progress else 0

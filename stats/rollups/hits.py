@@ -22,6 +22,16 @@ from tracking.models import Visit
 UNSUBSCRIBED = "unsubscribed"
 KINDS = (OPENED, CLICKED, UNSUBSCRIBED)
 HOUR_SECONDS = 3600
+# What `dimensions_of` takes, and where a message has it.
+KNOWN_BY = {
+    "version_id": "template_version_id",
+    "stream": "stream",
+    "sender_address": "sender_address",
+    "recipient_domain": "recipient_domain",
+    "batch_id": "batch_id",
+    "variant": "variant",
+    "tags": "tags",
+}
 
 
 class Hits(NamedTuple):
@@ -87,22 +97,11 @@ def known(message_ids: Collection[UUID]) -> Iterator[tuple[UUID, Accepted, list[
     ids = list(message_ids)
     hits = _hits_of(ids)
     rows = Message.objects.filter(id__in=ids).values_list(
-        "id",
-        "api_key_id",
-        "accepted_at",
-        "template_version_id",
-        "stream",
-        "sender_address",
-        "recipient_domain",
+        "id", "api_key_id", "accepted_at", *KNOWN_BY.values()
     )
-    for one, key, accepted_at, version_id, stream, sender_address, domain in rows:
+    for one, key, accepted_at, *known_by in rows:
         hour = accepted_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-        dimensions = dimensions_of(
-            version_id=version_id,
-            stream=stream,
-            sender_address=sender_address,
-            recipient_domain=domain,
-        )
+        dimensions = dimensions_of(**dict(zip(KNOWN_BY, known_by, strict=True)))
         yield one, Accepted(key, hour, dimensions), hits.get(one, [])
 
 
@@ -128,12 +127,12 @@ def count(deltas: Deltas, message: Accepted, hits: Collection[Hits], *, sign: in
             deltas.tally(act, sign * one.number)
     places.update({dimension: list(hits) for dimension in message.dimensions})
     for (name, value), its in places.items():
-        for measure, number in _measures(its).items():
+        for measure, number in measures_of(its).items():
             place = (name, message.api_key_id, message.hour, value)
             deltas.add(place, measure, sign * number)
 
 
-def _measures(hits: Iterable[Hits]) -> Counter[str]:
+def measures_of(hits: Iterable[Hits]) -> Counter[str]:
     """Return what hits of one message count for; the message itself at most once."""
     found: Counter[str] = Counter()
     for one in hits:

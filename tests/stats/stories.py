@@ -31,11 +31,16 @@ def accepted(profile: SendingProfile, *, number: int = 1, **fields: object) -> l
 def handed_off(profile: SendingProfile, *, number: int = 1, **fields: object) -> list[Message]:
     """Return messages that are on the wire."""
     accepted(profile, number=number, **fields)
-    claimed = ledger.claim(limit=number)
+    return claimed(number=number)
+
+
+def claimed(*, number: int) -> list[Message]:
+    """Return so many of the messages that wait; they are on the wire now."""
+    found = ledger.claim(limit=number)
     ledger.begin_handoff(
-        [(one.id, one.claim or 0) for one in claimed], patience=timedelta(minutes=10)
+        [(one.id, one.claim or 0) for one in found], patience=timedelta(minutes=10)
     )
-    return claimed
+    return found
 
 
 def answered(

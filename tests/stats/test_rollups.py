@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -10,14 +11,16 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sending import ledger
-from sending.models import Event, Message, SendingProfile, Status
+from sending.commands.personal import forget_recipient
+from sending.models import Event, Message, SendingProfile, Status, new_message_id
 from stats import queries, rollups
-from stats.models import CountedHits, Hour, Progress
-from stats.queries import By
+from stats.models import CountedHits, Day, Hour, Progress
+from stats.queries import By, Step
 from stats.rollups import Roller
 from stats.rollups import roller as rolling
 from stats.rollups.changes import alike
@@ -25,7 +28,7 @@ from tests.factories.facts import FactFactory
 from tests.factories.sending import MessageFactory, SendingProfileFactory
 from tests.factories.tracking import GMAIL, HitFactory, TrackedLinkFactory
 from tests.processes import wait_until
-from tests.stats.stories import accepted, answered, counts, handed_off, today
+from tests.stats.stories import accepted, answered, claimed, counts, handed_off, today
 from tracking import visits
 from tracking.events import record_hits
 from tracking.models import Visit
@@ -48,6 +51,25 @@ def assert_true() -> None:
     assert all_of.any_opened == messages.exclude(any_opened_at=None).count()
     assert all_of.clicked == messages.exclude(clicked_at=None).count()
     assert all_of.any_clicked == messages.exclude(any_clicked_at=None).count()
+
+
+def assert_marks_are_true() -> None:
+    """Check the counts of each batch, variant and tag against the messages themselves."""
+    expected: dict[tuple[By, str], int] = Counter()
+    for message in Message.objects.exclude(opened_at=None):
+        of = [(By.BATCH, str(message.batch_id)), (By.VARIANT, message.variant)]
+        expected.update([*of, *((By.TAG, tag) for tag in message.tags)])
+    for by in (By.BATCH, By.VARIANT, By.TAG):
+        found = {(by, one.value): one.totals.opened for one in breakdown(by)}
+        assert {place: number for place, number in found.items() if number} == {
+            place: number
+            for place, number in expected.items()
+            if place[0] == by and place[1] not in ("", "None")
+        }
+
+
+def breakdown(by: By) -> list[queries.Share]:
+    return queries.breakdown(today(), by=by).rows
 
 
 def test_each_message_is_counted_where_it_stands() -> None:
@@ -201,7 +223,11 @@ def test_shuffled_and_repeated_facts_give_the_same_counts(
 ) -> None:
     with transaction.atomic():
         profile = SendingProfileFactory.create()
-        messages = answered(handed_off(profile, number=4))
+        batch_id = new_message_id()
+        accepted(profile, number=2, batch_id=batch_id, variant="A", tags=["one"])
+        accepted(profile, batch_id=batch_id, variant="B", tags=["one", "two"])
+        accepted(profile)
+        messages = answered(claimed(number=4))
         tell = [teller(messages[who], kind, str(at)) for at, (who, kind) in enumerate(told)]
         shuffled = tell * 2
         order.shuffle(shuffled)
@@ -212,6 +238,7 @@ def test_shuffled_and_repeated_facts_give_the_same_counts(
         rollups.roll()
         in_lots = counts()
         assert_true()
+        assert_marks_are_true()
         rollups.rebuild(watch=no_watch)
         assert counts() == in_lots
         transaction.set_rollback(True)
@@ -291,6 +318,70 @@ def test_a_roller_takes_what_is_left_over_only_after_a_full_lot(
     assert (rest.size, rest.is_full) == (1, False)
     assert rolling.count_lot(newest) == rolling.Lot()
     assert queries.totals(today()).accepted == 4
+
+
+def test_message_counts_under_its_batch_its_variant_and_each_of_its_tags() -> None:
+    profile, other = SendingProfileFactory.create_batch(2)
+    first, second = new_message_id(), new_message_id()
+    answered(handed_off(profile, number=2, batch_id=first, variant="A", tags=["x", "y"]))
+    answered(handed_off(profile, batch_id=second, variant="B", tags=["y"]))
+    answered(handed_off(other, variant="A"))
+    answered(handed_off(other, number=3))
+    rollups.roll()
+    sent = {by: {one.value: one.totals.sent for one in breakdown(by)} for by in By}
+    assert sent[By.BATCH] == {str(first): 2, str(second): 1}
+    assert sent[By.VARIANT] == {"A": 3, "B": 1}
+    assert sent[By.TAG] == {"x": 2, "y": 3}
+    for by, value, number in ((By.BATCH, str(first), 2), (By.VARIANT, "A", 3), (By.TAG, "y", 3)):
+        cut = today(by=by, value=value)
+        assert queries.totals(cut).sent == number
+        for step in (Step.HOUR, Step.DAY):
+            assert sum(one.totals.sent for one in queries.series(cut, step=step)) == number
+    of_template = queries.parts(today(by=By.TEMPLATE, value=str(profile.template_id)))
+    assert {one: found.sent for one, found in of_template.by_variant.items()} == {"A": 2, "B": 1}
+    of_key = queries.marks(today(by=By.KEY, value=str(other.pk)))
+    assert {one: found.sent for one, found in of_key.by_variant.items()} == {"A": 1}
+    assert of_key.by_tag == {}
+    assert {one.id for one in queries.newest_batches(today(), limit=5)} == {first, second}
+    assert rollups.check(watch=no_watch) == []
+
+
+def test_message_without_marks_writes_no_rows_of_them() -> None:
+    answered(handed_off(SendingProfileFactory.create(), number=2))
+    rollups.roll()
+    marks = ("batch", "variant", "tag")
+    assert not Hour.objects.filter(dimension__in=marks).exists()
+    accepted(SendingProfileFactory.create(), batch_id=new_message_id())
+    rollups.roll()
+    assert Hour.objects.filter(dimension__in=marks).count() == 1
+    assert not Day.objects.filter(dimension__in=marks).exists()
+
+
+def test_marks_that_are_erased_leave_the_counts_and_nothing_else_does() -> None:
+    profile = SendingProfileFactory.create()
+    accepted(profile, variant="A", tags=["many", "customer-7"], recipient="ann@recipient.example")
+    accepted(profile, variant="A", tags=["many"])
+    messages = answered(claimed(number=2))
+    at = messages[0].accepted_at + timedelta(hours=1)
+    record_hits([HitFactory.build(message=one, at=at) for one in messages])
+    rollups.roll()
+    before = {place: row for place, row in counts().items() if place[1] not in ("variant", "tag")}
+    forget_recipient("ann@recipient.example", by="me", now=timezone.now())
+    assert rollups.check(watch=no_watch) == []
+    assert {
+        place: row for place, row in counts().items() if place[1] not in ("variant", "tag")
+    } == before
+    assert [(one.value, one.totals.opened, one.totals.sent) for one in breakdown(By.TAG)] == [
+        ("many", 1, 1)
+    ]
+    assert [(one.value, one.totals.sent) for one in breakdown(By.VARIANT)] == [("A", 1)]
+    assert not Hour.objects.filter(value="customer-7").exists()
+    assert not Day.objects.filter(value="customer-7").exists()
+    erased = Message.objects.get(recipient__endswith="@forgotten.invalid")
+    assert (erased.variant, erased.tags) == ("", [])
+    visits.relabel([one.id for one in messages])
+    rollups.roll()
+    assert rollups.check(watch=no_watch) == []
 
 
 @pytest.mark.django_db(transaction=True)

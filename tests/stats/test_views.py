@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+from datetime import timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
-from sending.models import SendingProfile, Status
+from sending.models import SendingProfile, Status, made_at, new_message_id
 from stats import rollups
 from tests.factories.apikeys import key_with_secret
 from tests.factories.sending import SendingProfileFactory
@@ -75,6 +78,46 @@ def test_a_breakdown_names_what_it_counts_and_sums_the_others() -> None:
     assert (others["label"], others["sent"]) == ("1 others", 1)
 
 
+def test_marks_are_cuts_of_the_answer_as_json_and_csv() -> None:
+    caller, other = Caller(sent=1), Caller(sent=1)
+    batch_id = new_message_id()
+    shared = {"batch_id": batch_id, "tags": ["x", "y"]}
+    answered(handed_off(caller.profile, number=2, variant="A", **shared))
+    answered(handed_off(caller.profile, variant="B", **shared), Status.BOUNCED, reason="550 no")
+    answered(handed_off(other.profile, variant="A", tags=["x"]))
+    rollups.roll()
+    rows = caller.ask(by="variant")["rows"]
+    assert [(row["value"], row["sent"]) for row in rows] == [("A", 2), ("B", 1)]
+    rows = caller.ask(by="tag", format="csv")
+    assert [(row["value"], row["sent"]) for row in rows] == [("x", "3"), ("y", "3")]
+    [row] = caller.ask(by="batch")["rows"]
+    assert (row["value"], row["sent"], row["bounced"]) == (str(batch_id), 3, 1)
+    assert row["label"] == f"{made_at(batch_id):%Y-%m-%d %H:%M:%S} UTC"
+    for name, value, sent in (("variant", "A", 2), ("tag", "y", 3), ("batch", str(batch_id), 3)):
+        told = caller.ask(**{name: value})
+        assert (told["totals"]["sent"], told["of"]) == (sent, {name: value})
+        assert told["seconds_to_handoff"] is None
+        [row] = caller.ask(**{name: value}, format="csv")
+        assert row["sent"] == str(sent)
+        assert sum(one["sent"] for one in caller.ask(**{name: value}, step="day")["rows"]) == sent
+    assert other.ask(batch=str(batch_id))["totals"]["sent"] == 0
+    assert caller.ask()["of"] is None
+
+
+def test_a_batch_is_found_by_its_id_however_old_it_is() -> None:
+    caller = Caller(sent=0)
+    milliseconds = int((timezone.now() - timedelta(days=200)).timestamp() * 1000)
+    batch_id = UUID(int=milliseconds << 80 | 7 << 76 | 2 << 62)
+    at = made_at(batch_id)
+    answered(handed_off(caller.profile, number=2, batch_id=batch_id, accepted_at=at,
+                        expires_at=timezone.now() + timedelta(days=1)))  # fmt: skip
+    rollups.roll()
+    assert caller.ask(batch=str(batch_id))["totals"]["sent"] == 2
+    assert (
+        caller.ask(batch=str(batch_id), start="2026-01-01", end="2026-01-02")["totals"]["sent"] == 0
+    )
+
+
 def test_the_rows_come_as_csv_for_a_spreadsheet() -> None:
     (row,) = Caller(sent=3, bounced=1).ask(format="csv", by="recipient_domain")
     assert (row["value"], row["sent"], row["delivery_rate"]) == ("recipient.example", "4", "0.75")
@@ -97,6 +140,12 @@ def test_the_rows_come_as_csv_for_a_spreadsheet() -> None:
         ({"by": "key", "limit": "0"}, "limit must be a number from 1 to 100"),
         ({"by": "key", "limit": "many"}, "limit must be a number"),
         ({"format": "xml"}, "format must be json or csv"),
+        ({"batch": "7"}, "batch must be an id, as the header X-Batch-ID gives it"),
+        ({"batch": str(UUID(int=(1 << 128) - 1))}, "batch must be an id"),
+        ({"batch": "ffffffff-ffff-7fff-bfff-ffffffffffff"}, "batch must be an id"),
+        ({"batch": str(uuid4())}, "batch must be an id"),
+        ({"tag": "a", "variant": "B"}, "Give variant or tag, not both"),
+        ({"tag": "a", "by": "template"}, "Give by or tag, not both"),
     ],
 )
 def test_a_question_that_makes_no_sense_is_explained(query: dict[str, str], tells: str) -> None:
