@@ -102,6 +102,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     figures = [
         _item("Failures", "error", "admin:sending_message_failures", of=MESSAGE),
         _item("When people read", "schedule", "admin:sending_message_open_times", of=MESSAGE),
+        _item("Batches", "stacks", "admin:sending_message_batches", of=MESSAGE),
+        _item("Variants", "science", "admin:sending_message_variants", of=MESSAGE),
+        _item("Tags", "sell", "admin:sending_message_tags", of=MESSAGE),
         _item("Providers", "mark_email_read", "admin:sending_message_providers", of=MESSAGE),
         _item("Senders", "outgoing_mail", "admin:sending_message_sender_domains", of=MESSAGE),
         _item("One recipient", "person_search", "admin:sending_message_recipient", of=MESSAGE),

@@ -56,6 +56,13 @@ def short_counts(rate: Rate) -> str:
     return f"{short(rate.numerator)} of {short(rate.denominator)}"
 
 
+def between(rate: Rate) -> str:
+    """Return between what a rate is with 95 % confidence; empty when nothing was counted."""
+    if rate.low is None or rate.high is None:
+        return ""
+    return f"{rate.low * 100:.1f} to {percent(rate.high)}"
+
+
 def exactly(name: str, rate: Rate) -> str:
     """Return a rate with its counts, its interval and its definition, line by line."""
     lines = [RATE_DEFINITIONS[name]]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
-from sending.models import Message, Status
+from sending.models import Message, Status, in_batch
 from stats import queries
 from stats.admin.charts import OUTCOMES
 from stats.models import SEPARATOR
@@ -16,6 +17,7 @@ from stats.rollups.changes import alike
 from stats.words import duration, number, percent
 
 SHOWN_GROUPS = 20
+LARGE = ("template_version__html", "template_version__text")
 RATES = (
     ("delivery", "Delivered"),
     ("open", "Human opens"),
@@ -25,11 +27,19 @@ RATES = (
 )
 
 
+def first_of(batch_id: UUID) -> Message | None:
+    """Return the first message of a batch, which tells what all of it has in common."""
+    found = Message.objects.filter(in_batch(batch_id))
+    found = found.select_related("api_key", "template_version__template")
+    return found.defer("attribs", *LARGE).order_by("id").first()
+
+
 def batch_context(message: Message, *, now: datetime) -> dict[str, Any]:
-    """Return the figures of the batch that a message was accepted in."""
-    batch = queries.batch(message, now=now)
+    """Return the figures of the batch that a message was accepted in, which must be in one."""
+    batch_id = cast("UUID", message.batch_id)
+    batch = queries.batch(batch_id, now=now)
     totals = batch.totals
-    groups = _groups(queries.batch_reasons(message))
+    groups = _groups(queries.batch_reasons(batch_id))
     return {
         "title": f"Batch of {number(totals.accepted)}",
         "original": message,

@@ -24,7 +24,7 @@ from sending.admin.keys import SendingKeyAdmin
 from sending.models import Status
 from stats import queries, words
 from stats.admin.charts import spark
-from stats.admin.pages import FiguresPage
+from stats.admin.pages import FiguresPage, mark_rows
 from stats.admin.spans import Span
 from stats.queries import By, KeyCourse, Totals
 
@@ -194,7 +194,10 @@ class KeyFiguresAdmin(FiguresPage, SendingKeyAdmin):
     def figures_context(self, request: HttpRequest, original: Any, span: Span) -> dict[str, Any]:
         """Add what the key is, its newest messages, its failures, and whom it was refused."""
         now = timezone.now()
+        marks = queries.marks(span.cut)
         return {
+            "variant_rows": mark_rows(marks.by_variant, page="variants", span=span),
+            "tag_rows": mark_rows(marks.by_tag, page="tags", span=span),
             "facts": self._facts(original, now=now),
             "state": self.state(original),
             "refused_url": f"{reverse('admin:apikeys_refusedaccess_changelist')}"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -18,17 +17,17 @@ from django.utils import timezone
 from unfold.decorators import action
 
 from sending.admin import MessageAdmin
-from sending.models import Message, Priority, SenderDomain
+from sending.models import Message
 from stats import queries
-from stats.admin.batches import batch_context
+from stats.admin.batches import batch_context, first_of
 from stats.admin.failures import failures_context
 from stats.admin.heat import heat_map
-from stats.admin.pages import figures_of, frame_of, key_names, key_rows
+from stats.admin.pages import frame_of, key_names
 from stats.admin.recipients import recipient_context
-from stats.admin.spans import CHOICES, Span, chosen_key, looked_up, read_span
+from stats.admin.spans import Span, chosen_key, looked_up, read_span
+from stats.admin.values import TITLES, batches_context, of_span, value_context, values_context
 from stats.queries import By
 
-MOST_VALUES = 100
 ACTS = {"opened": "opens", "clicked": "clicks"}
 UTC = ZoneInfo("UTC")
 
@@ -48,6 +47,9 @@ class MessageFiguresAdmin(MessageAdmin):
             "open_times": ("open-times/", self.open_times),
             "providers": ("providers/", self.providers),
             "sender_domains": ("sender-domains/", self.sender_domains),
+            "variants": ("variants/", self.variants),
+            "tags": ("tags/", self.tags),
+            "batches": ("batches/", self.batches),
             "recipient": ("recipient/", self.recipient),
         }
         own = [
@@ -104,6 +106,16 @@ class MessageFiguresAdmin(MessageAdmin):
         """Show the domains that mail is from, or the figures of one."""
         return self._by(request, By.SENDER_DOMAIN)
 
+    # --- What callers marked their mail with ---
+
+    def variants(self, request: HttpRequest) -> HttpResponse:
+        """Show the variants of mail beside each other, or the figures of one."""
+        return self._by(request, By.VARIANT)
+
+    def tags(self, request: HttpRequest) -> HttpResponse:
+        """Show the tags of mail, or the figures of one."""
+        return self._by(request, By.TAG)
+
     def _by(self, request: HttpRequest, by: By) -> HttpResponse:
         """Show the values of a dimension; or the figures of one, which `of` names.
 
@@ -123,9 +135,9 @@ class MessageFiguresAdmin(MessageAdmin):
             )
         place = f"{reverse(f'admin:sending_message_{by}s')}?{span.query}"
         if not value:
-            context = _values_context(by, span=span, place=place)
+            context = values_context(by, span=span, place=place)
             return self._figures(request, "values", title=TITLES[by], **context)
-        context = _value_context(by, value, span=looked_up(span), names=names)
+        context = value_context(by, value, span=looked_up(span), names=names)
         context |= {"all_url": place, "all_title": TITLES[by]}
         return self._figures(request, "value", title=value, **context)
 
@@ -152,16 +164,33 @@ class MessageFiguresAdmin(MessageAdmin):
         """Allow where there is a batch."""
         message = self.get_object(request, object_id)
         return self.has_view_permission(request) and (
-            message is not None and message.priority == Priority.BATCH
+            message is not None and message.batch_id is not None
         )
 
     @action(description="Its batch", url_path="batch", icon="stacks", permissions=["batch"])
     def batch(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show how the batch stands that a message was accepted in."""
         message = self.find(request, object_id, permission="view")
-        if message.priority != Priority.BATCH:
+        if message.batch_id is None:
             raise Http404("The message was accepted by itself, not in a batch.")
-        return self._figures(request, "batch", **batch_context(message, now=timezone.now()))
+        context = batch_context(message, now=timezone.now())
+        return self._figures(request, "batch", is_of_one=True, **context)
+
+    def batches(self, request: HttpRequest) -> HttpResponse:
+        """Show the newest batches, or how the one stands that `of` names."""
+        given = request.GET.get("of", "")
+        if not given:
+            span, context = self._span_of_keys(request)
+            context |= batches_context(span, names=key_names(), place=request.path)
+            return self._figures(request, "values", title=TITLES[By.BATCH], **context)
+        self._require_view(request)
+        try:
+            first = first_of(UUID(given))
+        except ValueError:
+            first = None
+        if first is None:
+            raise Http404("There is no batch of this id.")
+        return self._figures(request, "batch", **batch_context(first, now=timezone.now()))
 
     # --- What the pages share ---
 
@@ -176,7 +205,7 @@ class MessageFiguresAdmin(MessageAdmin):
         key = chosen_key(request.GET, known=list(names))
         span = read_span(request.GET, now=timezone.now(), keys=[key] if key else list(names))
         keys = [{"pk": pk, "name": name} for pk, name in names.items()]
-        return span, {"keys": keys, "chosen_key": key, **_of_span(span)}
+        return span, {"keys": keys, "chosen_key": key, **of_span(span)}
 
     def _figures(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
         shared = {
@@ -187,42 +216,3 @@ class MessageFiguresAdmin(MessageAdmin):
             "messages_url": self.url("changelist"),
         }
         return TemplateResponse(request, f"stats/{template}.html", shared | context)
-
-
-TITLES = {By.PROVIDER: "Recipient providers", By.SENDER_DOMAIN: "Sender domains"}
-
-
-def _of_span(span: Span) -> dict[str, Any]:
-    return {"span": span, "span_choices": CHOICES.items(), "zone": str(span.cut.zone)}
-
-
-def _values_context(by: By, *, span: Span, place: str) -> dict[str, Any]:
-    """Return the values of a dimension with most mail; each leads to its own figures."""
-    found = queries.breakdown(span.cut, by=by, limit=MOST_VALUES)
-    rows = [
-        (
-            one.label,
-            f"{place}&{urlencode({'of': one.value})}" if one.value else "",
-            one.totals,
-        )
-        for one in found.rows
-    ]
-    return {"rows": rows, "found": found, "by": by, **_of_span(span)}
-
-
-def _value_context(by: By, value: str, *, span: Span, names: Mapping[UUID, str]) -> dict[str, Any]:
-    """Return the figures of one value of a dimension."""
-    course = queries.course(span.cut, earlier=span.earlier, step=span.step)
-    parts = queries.parts(span.cut)
-    is_provider = by == By.PROVIDER
-    domains = list(parts.by_value.items())[:MOST_VALUES] if is_provider else []
-    return {
-        "by": by,
-        "kept": [("of", value)],
-        "key_rows": key_rows(parts.by_key, names=names, span=span),
-        "domain_rows": [(domain, "", totals) for domain, totals in domains],
-        "sender_domain": (
-            None if is_provider else SenderDomain.objects.filter(domain=value).first()
-        ),
-        **figures_of(course, span=span),
-    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
@@ -63,6 +64,17 @@ def key_rows(
             totals,
         )
         for key, totals in list(found.items())[:MOST_ROWS]
+    ]
+
+
+def mark_rows(
+    found: Mapping[str, Totals], *, page: str, span: Span
+) -> list[tuple[str, str, Totals]]:
+    """Return variants or tags with their figures as rows of a table: name, address, counts."""
+    place = f"{reverse(f'admin:sending_message_{page}')}?{span.query}"
+    return [
+        (name, f"{place}&{urlencode({'of': name})}", totals)
+        for name, totals in list(found.items())[:MOST_ROWS]
     ]
 
 

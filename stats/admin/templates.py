@@ -16,7 +16,7 @@ from sending.admin.templates import TemplateAdmin
 from sending.models import Template, TemplateVersion
 from stats import queries
 from stats.admin.link_heat import heated, link_rows
-from stats.admin.pages import FiguresPage, is_fragment, key_names, key_rows
+from stats.admin.pages import FiguresPage, is_fragment, key_names, key_rows, mark_rows
 from stats.admin.spans import Span, looked_up, read_span
 from stats.queries import By, Parts, Totals
 from tracking.models import TrackedLink
@@ -69,6 +69,7 @@ class TemplateFiguresAdmin(FiguresPage, TemplateAdmin):
         parts = queries.parts(span.cut, link_ids=[one.pk for one in links])
         context = {
             "versions": _version_rows(versions, parts, current=original.current_version_id),
+            "variant_rows": mark_rows(parts.by_variant, page="variants", span=span),
             "key_rows": key_rows(parts.by_key, names=names, span=span),
             "kept": [],
             "messages_url": f"{reverse('admin:sending_message_changelist')}?template={original.pk}",

@@ -30,6 +30,16 @@ def rate(totals: Totals, name: str) -> SafeString:
 
 
 @register.simple_tag
+def rate_between(totals: Totals, name: str) -> SafeString:
+    """Write a rate into a cell of a table, and below it between what it is."""
+    return format_html(
+        '<td class="bm-number">{}<small class="bm-under text-subtle">{}</small></td>',
+        words.rate_mark(totals, name=name),
+        words.between(totals.rates[name]),
+    )
+
+
+@register.simple_tag
 def rate_counts(totals: Totals, name: str) -> str:
     """Write what a rate is made of."""
     return words.counts(totals.rates[name])

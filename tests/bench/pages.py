@@ -35,7 +35,7 @@ from django.urls import URLPattern, URLResolver, reverse  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from apikeys.models import ApiKey  # noqa: E402
-from sending.models import Message, Priority, SenderDomain, Template, first_id_since  # noqa: E402
+from sending.models import Message, SenderDomain, Template, first_id_since  # noqa: E402
 from stats import queries  # noqa: E402
 from stats.admin.failures import name_of  # noqa: E402
 from stats.models import Day, Dimension  # noqa: E402
@@ -189,7 +189,7 @@ def _of_one_thing() -> Iterator[str]:
     domain = SenderDomain.objects.values_list("domain", flat=True).first()
     for page, value in (("providers", "gmail"), ("sender_domains", domain)):
         yield f"{reverse(f'admin:sending_message_{page}')}{span}&{urlencode({'of': value})}"
-    many = Message.objects.filter(priority=Priority.BATCH).order_by("-id").first()
+    many = Message.objects.exclude(batch_id=None).order_by("-id").first()
     if many is not None:
         yield reverse("admin:sending_message_batch", args=[many.pk])
         address = urlencode({"address": many.recipient})

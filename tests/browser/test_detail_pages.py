@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.utils import timezone
 from playwright.sync_api import Browser
 
-from sending.models import Message, Priority, SendingProfile, Status
+from sending.models import Message, Priority, SendingProfile, Status, new_message_id
 from sending.suppressions import suppress
 from stats import rollups
 from tests.browser.test_pages import DESKTOP, PASSWORD, Visitor
@@ -71,7 +71,13 @@ def profile() -> SendingProfile:
 
 def batch(profile: SendingProfile) -> Message:
     """Return a message of a batch that is on its way."""
-    shared = {"profile": profile, "priority": Priority.BATCH, "accepted_at": timezone.now()}
+    shared = {
+        "profile": profile,
+        "priority": Priority.BATCH,
+        "batch_id": new_message_id(),
+        "variant": "Short",
+        "tags": ["weekly", "spring"],
+    }
     statuses = [Status.SENT] * 6 + [Status.QUEUED] * 3 + [Status.BOUNCED]
     made = [MessageFactory.create(status=status, **shared) for status in statuses]
     return made[0]

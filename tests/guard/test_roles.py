@@ -18,7 +18,7 @@ from django.utils import timezone
 from guard.models import Role, RoleGrant
 from guard.roles import grant_new
 from sending import outages
-from sending.models import Message, Priority, Status
+from sending.models import Message, Status, new_id_in
 from tests.guard.objects import one_of_each
 
 pytestmark = pytest.mark.django_db
@@ -41,12 +41,15 @@ OWN = {
     "auth_user_password_change": "change",
     "guard_alert_acknowledge": "change",
     "sending_message_batch": "view",
+    "sending_message_batches": "view",
     "sending_message_failures": "view",
     "sending_message_open_times": "view",
     "sending_message_providers": "view",
     "sending_message_recipient": "view",
     "sending_message_sender_domains": "view",
+    "sending_message_tags": "view",
     "sending_message_to_recipient": "view",
+    "sending_message_variants": "view",
     "guard_alertchannel_send_test": "change",
     "hygiene_run_start": "add",
     "hygiene_run_rows": "view",
@@ -179,7 +182,7 @@ def object_for(name: str, model: str) -> Any:
         if name.endswith(ending):
             Message.objects.filter(pk=made.pk).update(status=state, next_attempt_at=None)
     if name == "sending_message_batch":
-        Message.objects.filter(pk=made.pk).update(priority=Priority.BATCH)
+        Message.objects.filter(pk=made.pk).update(batch_id=new_id_in(made.pk))
     return made
 
 
