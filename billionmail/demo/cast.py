@@ -30,7 +30,8 @@ class Part:
     """A key, and how its mail is received; shares are of its messages, 0 to 1.
 
     `share` is of all traffic. `active_days`: its traffic lies so many to so many days back.
-    `state`: how the key stands now.
+    `state`: how the key stands now. `tags`: of all its mail; `some_tag`: of every sixth person's.
+    `variants`: of a mailing; some of them are read more (`EAGERNESS`).
     """
 
     name: str
@@ -50,6 +51,9 @@ class Part:
     tracks_clicks: bool = True
     quota_per_day: int | None = None
     networks: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    some_tag: str = ""
+    variants: tuple[str, ...] = ()
 
     @property
     def id(self) -> uuid.UUID:
@@ -57,6 +61,7 @@ class Part:
         return _id_of(self.name)
 
 
+EAGERNESS: Final = {"Short subject": 1.15, "Long subject": 0.9}
 RELAY, PROVIDER, SPARE = "Demo relay", "Demo provider", "Demo spare relay"
 PARTS: Final = (
     Part(
@@ -69,6 +74,8 @@ PARTS: Final = (
         opened=0.58,
         clicked=0.2,
         networks=("192.0.2.0/24",),
+        tags=("order",),
+        some_tag="express",
     ),
     Part(
         name="Newsletter",
@@ -83,6 +90,8 @@ PARTS: Final = (
         hard=0.011,
         complained=0.0009,
         unsubscribed=0.004,
+        tags=("weekly",),
+        variants=("Short subject", "Long subject"),
     ),
     Part(
         name="Password resets",
@@ -94,6 +103,7 @@ PARTS: Final = (
         opened=0.81,
         clicked=0.0,
         tracks_clicks=False,
+        tags=("account",),
         quota_per_day=5000,
     ),
     Part(

@@ -63,6 +63,7 @@ class Life:
     attempts: int = 0
     handed_off_at: datetime | None = None
     due_at: datetime | None = None
+    variant: str = ""
     expires_at: datetime | None = None
 
     def becomes(self, status: Status, *, at: datetime, detail: str = "", key: str = "") -> None:

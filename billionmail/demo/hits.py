@@ -115,7 +115,7 @@ def read(life: Life, person: int, *, links: Sequence[int], now: datetime, rng: R
     tracked = links if part.tracks_clicks else ()
     readers.scan(tracked)
     readers.fetch_ahead()
-    if rng.random() < part.opened:
+    if rng.random() < part.opened * cast.EAGERNESS.get(life.variant, 1.0):
         at = readers.open()
         if tracked and rng.random() * part.opened < part.clicked:
             readers.click(tracked, at=at)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from random import Random
 from typing import Any
 
 from billionmail.demo import cast
-from billionmail.demo.cast import Mailbox
+from billionmail.demo.cast import Mailbox, Part
 from billionmail.demo.history import MILLISECOND, Life, Lot, Sender
 from billionmail.demo.hits import Reading, read
 from sending.models import Priority, Status, Stream, Suppression
@@ -21,6 +23,8 @@ WAITING_SINCE = timedelta(hours=30)
 GONE = "The recipient gets no mail."
 STILL_WRITTEN_TO, STILL_WAITS = 0.2, 0.7
 RETURNED_LATER = 0.3
+MOST_IN_BATCH = 1_000
+BETWEEN_BATCHES, BETWEEN_VARIANTS = timedelta(seconds=5), timedelta(seconds=1)
 
 
 @dataclass(slots=True)
@@ -29,6 +33,20 @@ class People:
 
     number: int
     gone: dict[int, datetime] = field(default_factory=dict)
+    mailed: Counter[tuple[uuid.UUID, datetime]] = field(default_factory=Counter)
+
+    def batch_in_mailing(self, part: Part, *, at: datetime) -> tuple[datetime, str]:
+        """Return when the batch is accepted that the next mail of a mailing is in, and its variant.
+
+        Each variant is sent in calls of its own, none of them endless.
+        """
+        at = at.replace(microsecond=0)
+        number = self.mailed[part.id, at]
+        self.mailed[part.id, at] += 1
+        variants = part.variants or ("",)
+        call, which = divmod(number, len(variants))
+        wait = call // MOST_IN_BATCH * BETWEEN_BATCHES + which * BETWEEN_VARIANTS
+        return at + wait, variants[which]
 
     def anybody(self, rng: Random, *, at: datetime) -> int:
         """Return somebody; some get far more mail than others, and few who said no any."""
@@ -58,9 +76,14 @@ def live(
     rng: Random, lot: Lot,
 ) -> None:  # fmt: skip
     """Let a message be accepted, sent and received, as far as that happens until `now`."""
+    variant = ""
+    if sender.part.stream == Stream.BULK:
+        batch_at, variant = people.batch_in_mailing(sender.part, at=accepted_at)
+        accepted_at = min(batch_at, now - MILLISECOND)
     person = people.anybody(rng, at=accepted_at)
     address, mailbox = address_of(person)
     life = Life(lot, sender, _id(accepted_at, rng), address, mailbox, accepted_at, accepted_at)
+    life.variant = variant
     reading = Reading()
     life.becomes(Status.QUEUED, at=accepted_at)
     if people.is_gone(person, at=accepted_at):
@@ -76,6 +99,13 @@ def _id(at: datetime, rng: Random) -> uuid.UUID:
     number = (int(at.timestamp() * 1000) << 80) | rng.getrandbits(80)
     number = (number & ~(0xF << 76)) | (7 << 76)
     return uuid.UUID(int=(number & ~(0b11 << 62)) | (0b10 << 62))
+
+
+@lru_cache(maxsize=64)
+def _batch_id(part_id: uuid.UUID, at: datetime) -> uuid.UUID:
+    """Return the id of the batch that a part sends at a moment: the same for all of it."""
+    drawn = uuid.uuid5(part_id, at.isoformat()).int & ((1 << 76) - 1)
+    return uuid.UUID(int=int(at.timestamp() * 1000) << 80 | 7 << 76 | drawn)
 
 
 def _is_sent(life: Life, *, now: datetime, rng: Random, people: People, person: int) -> bool:
@@ -202,6 +232,8 @@ def _row(life: Life, person: int, *, age: float, reading: Reading) -> tuple[Any,
         (Priority.BATCH if is_bulk else Priority.SINGLE).value,
         life.status, life.reason, life.accepted_at, life.at,
         life.expires_at or life.accepted_at + LIFETIME, life.due_at, life.attempts,
+        _batch_id(part.id, life.accepted_at) if is_bulk else None, life.variant,
+        [*part.tags, *([part.some_tag] if part.some_tag and person % 6 == 0 else [])],
         life.handed_off_at, reading.opened_at, reading.clicked_at, reading.any_opened_at,
         reading.any_clicked_at,
     )  # fmt: skip

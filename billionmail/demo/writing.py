@@ -14,6 +14,7 @@ from django.db.models import Max
 from billionmail.demo.history import MESSAGE_COLUMNS, Lot
 from sending import bulk
 from sending.models import Attempt, Event, Message, ReportedBounce, Suppression
+from stats.models import Progress
 from tracking.models import Visit
 from unsubscribe.models import Unsubscribe
 
@@ -62,7 +63,10 @@ def _event_ids(number: int) -> list[int]:
     """Return so many unused ids of events, rising; nobody else gets them."""
     if connection.vendor != "postgresql":
         newest = Event.objects.aggregate(newest=Max("id"))["newest"] or 0
-        return list(range(newest + 1, newest + 1 + number))
+        # Those that were removed had been counted: who follows the log is further than it is long.
+        counted = Progress.objects.aggregate(counted=Max("event_id"))["counted"] or 0
+        first = max(newest, counted) + 1
+        return list(range(first, first + number))
     with connection.cursor() as cursor:
         # Whoever counts the log waits for all who may bring an id that was given out, and knows
         # them by this lock, which a COPY would take only later.

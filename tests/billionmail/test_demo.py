@@ -16,10 +16,10 @@ from billionmail import demo
 from billionmail.demo.cast import MAILBOXES, PARTS
 from billionmail.demo.scene import DOMAINS
 from sending import ledger
-from sending.models import Event, Message, Route, Status, Suppression
+from sending.models import Event, Message, Route, Status, Suppression, in_batch
 from sending.models.event import TRANSITIONS
 from stats import rollups
-from stats.models import Progress
+from stats.models import Day, Progress
 from tests.factories.sending import (
     MessageFactory,
     RouteFactory,
@@ -82,6 +82,16 @@ def test_the_counts_agree_with_the_made_up_log() -> None:
     perform()
     assert Progress.objects.get().event_id == Event.objects.order_by("-id")[0].id
     assert rollups.check(watch=lambda done, total: None) == []
+    batches = set(Message.objects.exclude(batch_id=None).values_list("batch_id", flat=True))
+    assert {one.version for one in batches} == {7}
+    found = [Message.objects.filter(in_batch(one)).count() for one in batches]
+    assert sum(found) == Message.objects.exclude(batch_id=None).count() > 10
+    assert set(Day.objects.filter(dimension="tag").values_list("value", flat=True)) == {
+        "account", "express", "order", "weekly"
+    }  # fmt: skip
+    assert Day.objects.filter(dimension="variant").exists()
+    marks = Message.objects.exclude(batch_id=None).values_list("batch_id", "variant").distinct()
+    assert len(marks) == len(batches)
 
 
 def test_the_labels_of_the_hits_are_those_of_our_own_rules() -> None:
@@ -187,6 +197,7 @@ def test_fresh_data_is_left_alone_and_old_data_replaced() -> None:
     call_command("seed_demo", messages=60, seed=8)
     assert Message.objects.count() == 60
     assert not first & set(Message.objects.values_list("id", flat=True))
+    assert rollups.check(watch=lambda done, total: None) == []
 
 
 def test_keys_and_messages_have_different_fates() -> None:
