@@ -53,7 +53,8 @@ def profile() -> SendingProfile:
         )
         for place, path in ((1, "sale"), (2, "help"))
     ]
-    sent = answered(handed_off(profile, number=12, recipient="ann@recipient.example"))
+    marks = {"variant": "Long", "tags": ["weekly"], "batch_id": new_message_id()}
+    sent = answered(handed_off(profile, number=12, recipient="ann@recipient.example", **marks))
     for status, number in ((Status.BOUNCED, 3), (Status.DEFERRED, 2)):
         failed = handed_off(profile, number=number)
         answered(failed, status, reason=f"550 5.1.1 <b>{status}</b> of a mailbox that is gone")
@@ -103,6 +104,12 @@ def test_pages_of_one_thing_each_open_without_a_complaint(
         "recipient": (f"{MESSAGES}recipient/?address=ann@recipient.example", "She asked."),
         "recipient-none": (f"{MESSAGES}recipient/", "Give an address above"),
         "batch": (f"{MESSAGES}{one.pk}/batch/", "7 of 10 settled (70.0 %)"),
+        "batches": (f"{MESSAGES}batches/", "The shop"),
+        "batch-by-id": (f"{MESSAGES}batches/?of={one.batch_id}", "tagged"),
+        "variants": (f"{MESSAGES}variants/", "Below each rate"),
+        "variant": (f"{MESSAGES}variants/?of=Long", "that it is a variant of"),
+        "tags": (f"{MESSAGES}tags/", "weekly"),
+        "tags-none": (f"{MESSAGES}tags/?from=2020-01-01&to=2020-01-02", "up to ten"),
         "template": (f"/admin/sending/template/{profile.template_id}/figures/", "75.0 %"),
     }
     for name, (path, shows) in pages.items():

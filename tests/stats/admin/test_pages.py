@@ -338,6 +338,50 @@ def test_value_that_nobody_knows_has_nothing(viewer: Client, page: str) -> None:
     assert re.search("No mail (was accepted in|of) this time", text)
 
 
+# --- What callers marked their mail with ---
+
+
+def test_variants_and_tags_have_figures_wherever_their_mail_has(
+    viewer: Client, profile: SendingProfile
+) -> None:
+    batch_id = new_message_id()
+    shared = {"batch_id": batch_id, "tags": ["weekly", "<b>"]}
+    answered(handed_off(profile, number=3, variant="Short", **shared))
+    answered(handed_off(profile, variant="Long"), Status.BOUNCED, reason="550 5.1.1 No")
+    rollups.roll()
+    context, text = shown(viewer, f"{MESSAGES}variants/")
+    assert told(context["rows"]) == [("Short", 3), ("Long", 1)]
+    assert "0 % 0.0 to 56.1 %" in text
+    context, text = shown(viewer, context["rows"][0][1])
+    assert context["cards"][0].value == "3"
+    assert told(context["part_rows"]) == [(str(profile.template.current_version), 3)]
+    context, _ = shown(viewer, f"{MESSAGES}tags/")
+    assert told(context["rows"]) == [("<b>", 3), ("weekly", 3)]
+    context, _ = shown(viewer, context["rows"][0][1])
+    assert told(context["key_rows"]) == [("Shop", 3)]
+    key, template = profile.api_key_id, profile.template_id
+    for page in (f"apikeys/apikey/{key}/figures/", f"sending/template/{template}/figures/"):
+        answer = viewer.get(f"/admin/{page}")
+        assert told(answer.context["variant_rows"]) == [("Short", 3), ("Long", 1)]
+        assert "Below each rate" in answer.content.decode()
+    context, _ = shown(viewer, f"{MESSAGES}batches/")
+    [(name, address, totals)] = context["rows"]
+    assert (name.endswith(", Shop"), totals.sent) == (True, 3)
+    _, text = shown(viewer, address)
+    assert "variant Short , tagged weekly , <b>" in text
+    listed = unescape(viewer.get(f"{MESSAGES}?q={batch_id}").content.decode())
+    assert listed.count("variant Short, weekly, <b>") == 3
+    one = Message.objects.filter(variant="Short").first()
+    page = unescape(viewer.get(f"{MESSAGES}{one.pk}/change/").content.decode())
+    assert all(word in page for word in (str(batch_id), "Short", "weekly, <b>"))
+    assert viewer.get(f"{MESSAGES}batches/?of=7").status_code == 404
+    assert viewer.get(f"{MESSAGES}batches/?of={new_message_id()}").status_code == 404
+
+
+def told(rows: Any) -> list[tuple[str, int]]:
+    return [(name, totals.sent) for name, _, totals in rows]
+
+
 # --- One recipient ---
 
 
