@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -25,15 +24,20 @@ RETURNED_LATER = 0.3
 
 @dataclass(slots=True)
 class People:
-    """Recipients: the same number is the same person. `gone`: since when who gets no more mail."""
+    """Recipients: the same number is the same person. `gone`: since when who gets no more mail.
+
+    They live in one of several towns, and get mail by themselves: nobody lives in two.
+    """
 
     number: int
+    town: int = 0
+    towns: int = 1
     gone: dict[int, datetime] = field(default_factory=dict)
 
     def anybody(self, rng: Random, *, at: datetime) -> int:
         """Return somebody; some get far more mail than others, and few who said no any."""
         for _ in range(10):
-            person = int(self.number * rng.random() ** 1.6)
+            person = int(self.number * rng.random() ** 1.6) * self.towns + self.town
             if not self.is_gone(person, at=at) or rng.random() < STILL_WRITTEN_TO:
                 break
         return person
@@ -71,11 +75,15 @@ def live(
     lot.messages.append(_row(life, person, age=age, reading=reading))
 
 
-def _id(at: datetime, rng: Random) -> uuid.UUID:
+def _id(at: datetime, rng: Random) -> str:
     """Return a UUID version 7 of that moment; see `sending.models.new_message_id`."""
-    number = (int(at.timestamp() * 1000) << 80) | rng.getrandbits(80)
-    number = (number & ~(0xF << 76)) | (7 << 76)
-    return uuid.UUID(int=(number & ~(0b11 << 62)) | (0b10 << 62))
+    rest = rng.getrandbits(74)
+    digits = f"{int(at.timestamp() * 1000):012x}"
+    variant = 0x8000 | (rest >> 48 & 0x3FFF)
+    return (
+        f"{digits[:8]}-{digits[8:]}-{0x7000 | rest >> 62:04x}-{variant:04x}"
+        f"-{rest & 0xFFFFFFFFFFFF:012x}"
+    )
 
 
 def _is_sent(life: Life, *, now: datetime, rng: Random, people: People, person: int) -> bool:
@@ -150,14 +158,14 @@ def _received(
         _returned(life, person, at=arrived_at, rng=rng, people=people)
         return Reading()
     if life.sender.reports_delivery and arrived_at < now:
-        life.becomes(Status.DELIVERED, at=arrived_at, key=f"demo:{life.id.hex}")
+        life.becomes(Status.DELIVERED, at=arrived_at, key=f"demo:{life.id}")
     _, _, links = life.sender.version(age=age)
     reading = read(life, person, links=links, now=now, rng=rng)
     _says_no(life, person, now=now, rng=rng, people=people, rate=part.unsubscribed)
     complains_at = arrived_at + timedelta(seconds=600 + rng.random() * 40_000)
     if rng.random() < part.complained and complains_at < now:
         words = "Complaint (abuse) by the feedback loop of the mailbox provider"
-        life.becomes(Status.COMPLAINED, at=complains_at, detail=words, key=f"fbl:{life.id.hex}")
+        life.becomes(Status.COMPLAINED, at=complains_at, detail=words, key=f"fbl:{life.id}")
         reason = Suppression.Reason.COMPLAINT
         _suppress(life, people, person, at=complains_at, reason=reason, note=words)
     return reading
@@ -166,7 +174,7 @@ def _received(
 def _returned(life: Life, person: int, *, at: datetime, rng: Random, people: People) -> None:
     """Let it come back after it was taken, by a report."""
     refusal = rng.choice(cast.HARD)
-    life.becomes(Status.BOUNCED, at=at, detail=refusal.words, key=f"dsn:{life.id.hex}")
+    life.becomes(Status.BOUNCED, at=at, detail=refusal.words, key=f"dsn:{life.id}")
     told = (refusal.kind.value, refusal.enhanced, refusal.words, at)
     life.lot.bounces.append((life.address, life.id, *told))
     reason = Suppression.Reason.HARD_BOUNCE
@@ -194,7 +202,7 @@ def _row(life: Life, person: int, *, age: float, reading: Reading) -> tuple[Any,
     version_id, subject, _ = life.sender.version(age=age)
     is_bulk = part.stream == Stream.BULK
     name = cast.FIRST_NAMES[person % len(cast.FIRST_NAMES)].title()
-    attribs = {"name": name, "number": str(10_000 + life.id.int % 90_000)}
+    attribs = {"name": name, "number": str(10_000 + int(life.id[-8:], 16) % 90_000)}
     return (
         life.id, part.id, version_id, part.stream.value, life.address, life.mailbox.domain,
         part.sender, part.sender_name, "", subject, attribs, is_bulk, True, part.tracks_clicks,
