@@ -10,8 +10,9 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission, User
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, reverse
 from django.utils import timezone
 
@@ -23,6 +24,8 @@ from tests.guard.objects import one_of_each
 
 pytestmark = pytest.mark.django_db
 
+# Of a page that is looked at, who looks and what they may included.
+MOST_QUERIES = 12
 # Pages of every admin, by how their names end: the permission that each asks for.
 USUAL = {
     "changelist": "view",
@@ -161,7 +164,11 @@ def test_every_page_lets_in_whom_it_is_for(
         if method == "post" and name.endswith("_change") and is_record(model):
             expected = False
         url = address(name, objects, model)
-        answer = getattr(client, method)(url)
+        with CaptureQueriesContext(connection) as asked:
+            answer = getattr(client, method)(url)
+        number = sum("SAVEPOINT" not in one["sql"] for one in asked)
+        if method == "get" and number > MOST_QUERIES:
+            wrong.append(f"{name}: {number} queries")
         streamed = answer.getvalue() if answer.streaming else b""
         assert b"Traceback" not in streamed
         transaction.savepoint_rollback(undo)
