@@ -150,7 +150,8 @@ def _lots(play: Play, *, town: int, usage: Usage) -> Iterator[Lot]:
     last = now - timedelta(minutes=1)
     for place, at in acceptances(PARTS, number=number, days=play.days, now=last, rng=rng):
         if PARTS[place].stream == Stream.BULK:
-            at = at.replace(hour=at.hour - at.hour % MAILING_HOURS, minute=0, second=0)
+            hour = at.hour - at.hour % MAILING_HOURS
+            at = at.replace(hour=hour, minute=0, second=0, microsecond=0)
             at = max(at, play.begin)
         age = (now - at) / (now - play.begin)
         sender = play.senders[place]

@@ -18,7 +18,7 @@ from billionmail.demo import performance
 from billionmail.demo.cast import MAILBOXES, PARTS
 from billionmail.demo.scene import DOMAINS
 from sending import ledger
-from sending.models import Event, Message, Route, Status, Suppression
+from sending.models import Event, Message, Priority, Route, Status, Suppression
 from sending.models.event import TRANSITIONS
 from stats import rollups
 from stats.models import Progress
@@ -87,6 +87,13 @@ def test_the_counts_agree_with_the_made_up_log(times: int) -> None:
         perform()
     assert Progress.objects.get().event_id == Event.objects.order_by("-id")[0].id
     assert rollups.check(watch=lambda done, total: None) == []
+
+
+def test_a_mailing_to_many_is_one_batch() -> None:
+    perform()
+    many = Message.objects.filter(priority=Priority.BATCH)
+    calls = Counter(many.values_list("api_key", "accepted_at"))
+    assert max(calls.values()) > 5
 
 
 def test_the_labels_of_the_hits_are_those_of_our_own_rules() -> None:
