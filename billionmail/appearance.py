@@ -5,7 +5,7 @@ from django.templatetags.static import static
 UNFOLD = {
     "SITE_TITLE": "BillionMail",
     "SITE_HEADER": "BillionMail",
-    "SITE_SUBHEADER": "Mail that arrives, numbers that are true",
+    "SITE_SUBHEADER": "Mail that arrives",
     "SITE_SYMBOL": "outgoing_mail",
     "SITE_FAVICONS": [
         {

@@ -319,6 +319,7 @@ REST_FRAMEWORK = {
 
 # --- People -------------------------------------------------------------------------------
 
+AUTHENTICATION_BACKENDS = ["guard.people.People"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -35,8 +35,8 @@ def _execute(model: type[models.Model], columns: list[Any], rows: Sequence[Seque
     statement = _statement(model, columns)
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        for row in rows:
-            cursor.execute(statement, _to_database(columns, row), prepare=True)
+        for row in _to_database(columns, rows):
+            cursor.execute(statement, row, prepare=True)
 
 
 def _copy(model: type[models.Model], columns: list[Any], rows: Sequence[Sequence[Any]]) -> None:
@@ -47,8 +47,8 @@ def _copy(model: type[models.Model], columns: list[Any], rows: Sequence[Sequence
         connection.wrap_database_errors,
         cursor.copy(statement) as copy,
     ):
-        for row in rows:
-            copy.write_row(_to_database(columns, row))
+        for row in _to_database(columns, rows):
+            copy.write_row(row)
 
 
 def _statement(model: type[models.Model], columns: list[Any]) -> str:
@@ -60,12 +60,14 @@ def _names(columns: list[Any]) -> str:
     return ", ".join(f'"{column.column}"' for column in columns)
 
 
-def _to_database(columns: list[Any], row: Sequence[Any]) -> list[Any]:
-    """Return the values as psycopg takes them; it knows all types of ours but JSON by itself."""
-    return [
-        Jsonb(value) if isinstance(column, models.JSONField) else value
-        for column, value in zip(columns, row, strict=True)
-    ]
+def _to_database(columns: list[Any], rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+    """Return the rows as psycopg takes them; it knows all types of ours but JSON by itself."""
+    places = [at for at, one in enumerate(columns) if isinstance(one, models.JSONField)]
+    for row in rows:
+        values = list(row)
+        for place in places:
+            values[place] = Jsonb(values[place])
+        yield values
 
 
 def _insert(model: type[models.Model], columns: list[Any], rows: Sequence[Sequence[Any]]) -> None:

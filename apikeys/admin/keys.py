@@ -109,6 +109,17 @@ class ApiKeyAdmin(ModelAdmin):
 
     # --- The form ---
 
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> ApiKey | None:
+        """Read the key once for a page that is looked at: each of its actions asks for it."""
+        if request.method != "GET":
+            return super().get_object(request, object_id, from_field)
+        known: dict[str, ApiKey | None] = request.__dict__.setdefault("keys_of_page", {})
+        if object_id not in known:
+            known[object_id] = super().get_object(request, object_id, from_field)
+        return known[object_id]
+
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
         """Let a revoked key be read, not edited: it stays as it was."""
         decided = ApiKeyForm.Meta.fields if obj is not None and obj.revoked_at else ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -49,11 +48,11 @@ class Lot:
 
 @dataclass(slots=True)
 class Life:
-    """One message while it is lived; its history goes into the lot as it happens."""
+    """One message while it is lived; its history goes into the lot as it happens. `id`: as text."""
 
     lot: Lot
     sender: Sender
-    id: uuid.UUID
+    id: str
     address: str
     mailbox: Mailbox
     accepted_at: datetime
@@ -84,7 +83,7 @@ class Life:
     def tries(self, outcome: Status, refusal: Refusal | None, *, at: datetime, ms: int) -> None:
         """Write down a try on the wire and what came of it."""
         phase = "dot" if refusal is None else "rcpt"
-        queue_id = f"{self.id.int & 0xFFFFFFFF:08X}"
+        queue_id = self.id[-8:].upper()
         told = (250, "2.0.0", f"Ok: queued as {queue_id}") if refusal is None else (
             refusal.code, refusal.enhanced, refusal.text)  # fmt: skip
         kind = "" if refusal is None else str(refusal.kind)

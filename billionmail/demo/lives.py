@@ -29,9 +29,14 @@ BETWEEN_BATCHES, BETWEEN_VARIANTS = timedelta(seconds=5), timedelta(seconds=1)
 
 @dataclass(slots=True)
 class People:
-    """Recipients: the same number is the same person. `gone`: since when who gets no more mail."""
+    """Recipients: the same number is the same person. `gone`: since when who gets no more mail.
+
+    They live in one of several towns, and get mail by themselves: nobody lives in two.
+    """
 
     number: int
+    town: int = 0
+    towns: int = 1
     gone: dict[int, datetime] = field(default_factory=dict)
     mailed: Counter[tuple[uuid.UUID, datetime]] = field(default_factory=Counter)
 
@@ -51,7 +56,7 @@ class People:
     def anybody(self, rng: Random, *, at: datetime) -> int:
         """Return somebody; some get far more mail than others, and few who said no any."""
         for _ in range(10):
-            person = int(self.number * rng.random() ** 1.6)
+            person = int(self.number * rng.random() ** 1.6) * self.towns + self.town
             if not self.is_gone(person, at=at) or rng.random() < STILL_WRITTEN_TO:
                 break
         return person
@@ -91,20 +96,24 @@ def live(
         life.becomes(Status.SUPPRESSED, at=accepted_at + 50 * MILLISECOND, detail=GONE)
     elif _is_sent(life, now=now, rng=rng, people=people, person=person):
         reading = _received(life, person, age=age, now=now, rng=rng, people=people)
-    lot.messages.append(_row(life, person, age=age, reading=reading))
+    lot.messages.append(_row(life, person, town=people.town, age=age, reading=reading))
 
 
-def _id(at: datetime, rng: Random) -> uuid.UUID:
+def _id(at: datetime, rng: Random) -> str:
     """Return a UUID version 7 of that moment; see `sending.models.new_message_id`."""
-    number = (int(at.timestamp() * 1000) << 80) | rng.getrandbits(80)
-    number = (number & ~(0xF << 76)) | (7 << 76)
-    return uuid.UUID(int=(number & ~(0b11 << 62)) | (0b10 << 62))
+    rest = rng.getrandbits(74)
+    digits = f"{int(at.timestamp() * 1000):012x}"
+    variant = 0x8000 | (rest >> 48 & 0x3FFF)
+    return (
+        f"{digits[:8]}-{digits[8:]}-{0x7000 | rest >> 62:04x}-{variant:04x}"
+        f"-{rest & 0xFFFFFFFFFFFF:012x}"
+    )
 
 
 @lru_cache(maxsize=64)
-def _batch_id(part_id: uuid.UUID, at: datetime) -> uuid.UUID:
+def _batch_id(part_id: uuid.UUID, at: datetime, town: int) -> uuid.UUID:
     """Return the id of the batch that a part sends at a moment: the same for all of it."""
-    drawn = uuid.uuid5(part_id, at.isoformat()).int & ((1 << 76) - 1)
+    drawn = uuid.uuid5(part_id, f"{at.isoformat()} {town}").int & ((1 << 76) - 1)
     return uuid.UUID(int=int(at.timestamp() * 1000) << 80 | 7 << 76 | drawn)
 
 
@@ -180,14 +189,14 @@ def _received(
         _returned(life, person, at=arrived_at, rng=rng, people=people)
         return Reading()
     if life.sender.reports_delivery and arrived_at < now:
-        life.becomes(Status.DELIVERED, at=arrived_at, key=f"demo:{life.id.hex}")
+        life.becomes(Status.DELIVERED, at=arrived_at, key=f"demo:{life.id}")
     _, _, links = life.sender.version(age=age)
     reading = read(life, person, links=links, now=now, rng=rng)
     _says_no(life, person, now=now, rng=rng, people=people, rate=part.unsubscribed)
     complains_at = arrived_at + timedelta(seconds=600 + rng.random() * 40_000)
     if rng.random() < part.complained and complains_at < now:
         words = "Complaint (abuse) by the feedback loop of the mailbox provider"
-        life.becomes(Status.COMPLAINED, at=complains_at, detail=words, key=f"fbl:{life.id.hex}")
+        life.becomes(Status.COMPLAINED, at=complains_at, detail=words, key=f"fbl:{life.id}")
         reason = Suppression.Reason.COMPLAINT
         _suppress(life, people, person, at=complains_at, reason=reason, note=words)
     return reading
@@ -196,7 +205,7 @@ def _received(
 def _returned(life: Life, person: int, *, at: datetime, rng: Random, people: People) -> None:
     """Let it come back after it was taken, by a report."""
     refusal = rng.choice(cast.HARD)
-    life.becomes(Status.BOUNCED, at=at, detail=refusal.words, key=f"dsn:{life.id.hex}")
+    life.becomes(Status.BOUNCED, at=at, detail=refusal.words, key=f"dsn:{life.id}")
     told = (refusal.kind.value, refusal.enhanced, refusal.words, at)
     life.lot.bounces.append((life.address, life.id, *told))
     reason = Suppression.Reason.HARD_BOUNCE
@@ -218,13 +227,13 @@ def _says_no(
     _suppress(life, people, person, at=at, reason=Suppression.Reason.UNSUBSCRIBED)
 
 
-def _row(life: Life, person: int, *, age: float, reading: Reading) -> tuple[Any, ...]:
+def _row(life: Life, person: int, *, town: int, age: float, reading: Reading) -> tuple[Any, ...]:
     """Return the message as it stands in the end, in the order of `MESSAGE_COLUMNS`."""
     part = life.sender.part
     version_id, subject, _ = life.sender.version(age=age)
     is_bulk = part.stream == Stream.BULK
     name = cast.FIRST_NAMES[person % len(cast.FIRST_NAMES)].title()
-    attribs = {"name": name, "number": str(10_000 + life.id.int % 90_000)}
+    attribs = {"name": name, "number": str(10_000 + int(life.id[-8:], 16) % 90_000)}
     return (
         life.id, part.id, version_id, part.stream.value, life.address, life.mailbox.domain,
         part.sender, part.sender_name, "", subject, attribs, is_bulk, True, part.tracks_clicks,
@@ -232,7 +241,7 @@ def _row(life: Life, person: int, *, age: float, reading: Reading) -> tuple[Any,
         (Priority.BATCH if is_bulk else Priority.SINGLE).value,
         life.status, life.reason, life.accepted_at, life.at,
         life.expires_at or life.accepted_at + LIFETIME, life.due_at, life.attempts,
-        _batch_id(part.id, life.accepted_at) if is_bulk else None, life.variant,
+        _batch_id(part.id, life.accepted_at, town) if is_bulk else None, life.variant,
         [*part.tags, *([part.some_tag] if part.some_tag and person % 6 == 0 else [])],
         life.handed_off_at, reading.opened_at, reading.clicked_at, reading.any_opened_at,
         reading.any_clicked_at,

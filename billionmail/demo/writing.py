@@ -6,15 +6,15 @@ with the times that they would have had; the state machine's constraints hold fo
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection, models, transaction
-from django.db.models import Max
 
 from billionmail.demo.history import MESSAGE_COLUMNS, Lot
 from sending import bulk
 from sending.models import Attempt, Event, Message, ReportedBounce, Suppression
-from stats.models import Progress
 from tracking.models import Visit
 from unsubscribe.models import Unsubscribe
 
@@ -36,6 +36,7 @@ SUPPRESSION_COLUMNS = ("address", "reason", "source_message", "note", "by", "cre
 BOUNCE_COLUMNS = (
     "address", "message", "kind", "enhanced_status", "diagnostic", "reported_at",
 )  # fmt: skip
+ROWS_AT_ONCE = 2_000
 OCCURRED_AT = EVENT_COLUMNS.index("occurred_at")
 
 
@@ -56,24 +57,54 @@ def store(lot: Lot) -> None:
             (ReportedBounce, BOUNCE_COLUMNS, lot.bounces),
         )
         for model, columns, rows in tables:
-            bulk.insert(model, fields=columns, rows=rows)
+            if connection.vendor == "postgresql":
+                _copy(model, columns, rows)
+            else:
+                bulk.insert(model, fields=columns, rows=rows)
+
+
+def _copy(model: type[models.Model], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Copy rows as text; psycopg, which adapts each value, needs five times as long."""
+    fields: list[Any] = [model._meta.get_field(name) for name in columns]
+    names = ", ".join(field.column for field in fields)
+    places = [at for at, field in enumerate(fields) if isinstance(field, models.JSONField)]
+    # No text that is made up is that word, or has a tab or the end of a line in it.
+    statement = f"COPY {model._meta.db_table} ({names}) FROM STDIN (NULL 'None')"
+    with (
+        connection.cursor() as cursor,
+        connection.wrap_database_errors,
+        cursor.copy(statement) as copy,
+    ):
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            lines = [_line(row, places) for row in rows[start : start + ROWS_AT_ONCE]]
+            copy.write("".join(lines))
+
+
+def _line(row: Sequence[Any], places: Sequence[int]) -> str:
+    """Return a row as COPY reads it; JSON stands at the places."""
+    if places:
+        row = list(row)
+        for place in places:
+            row[place] = json.dumps(row[place])
+    return "\t".join(map(str, row)).replace("\\", "\\\\") + "\n"
 
 
 def _event_ids(number: int) -> list[int]:
     """Return so many unused ids of events, rising; nobody else gets them."""
     if connection.vendor != "postgresql":
-        newest = Event.objects.aggregate(newest=Max("id"))["newest"] or 0
-        # Those that were removed had been counted: who follows the log is further than it is long.
-        counted = Progress.objects.aggregate(counted=Max("event_id"))["counted"] or 0
-        first = max(newest, counted) + 1
-        return list(range(first, first + number))
+        with connection.cursor() as cursor:
+            # Also the ids of events that are gone: whoever counts the log has passed them.
+            cursor.execute("SELECT MAX(seq) FROM sqlite_sequence WHERE name = 'sending_event'")
+            newest = cursor.fetchone()[0] or 0
+        return list(range(newest + 1, newest + 1 + number))
     with connection.cursor() as cursor:
         # Whoever counts the log waits for all who may bring an id that was given out, and knows
         # them by this lock, which a COPY would take only later.
         cursor.execute("LOCK TABLE sending_event IN ROW EXCLUSIVE MODE")
         cursor.execute(
-            "SELECT nextval(pg_get_serial_sequence('sending_event', 'id'))"
-            " FROM generate_series(1, %s)",
+            # The name of the sequence is looked up once, not for each id.
+            "SELECT nextval(name) FROM (SELECT pg_get_serial_sequence('sending_event', 'id')"
+            "::regclass AS name OFFSET 0) sequence, generate_series(1, %s)",
             [number],
         )
         return sorted(row[0] for row in cursor.fetchall())

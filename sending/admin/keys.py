@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -22,7 +23,7 @@ from apikeys.models import ApiKey
 from sending.addresses import InvalidAddress, parse_address
 from sending.commands.routes import set_fallback_routes
 from sending.errors import TemplateSyntaxError
-from sending.models import Route, SendingProfile, Template
+from sending.models import FallbackRoute, Route, SendingProfile, Template
 from sending.rendering import Target, compile_source
 from sending.routes import route_of
 
@@ -79,8 +80,9 @@ def _further_route(label: str, help_text: str) -> forms.ModelChoiceField:
 
 
 class SendingProfileForm(forms.ModelForm):
-    """Edit what a key sends."""
+    """Edit what a key sends. `routes`: what all three choices of a route offer."""
 
+    routes: Sequence[tuple[Any, str]] = ()
     second_route = _further_route("Second route", "Taken while the first cannot be used.")
     third_route = _further_route("Third route", "Taken while the second cannot be used either.")
 
@@ -118,8 +120,11 @@ class SendingProfileForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for name in ("route", *FURTHER_ROUTES):
+            if self.routes and name in self.fields:  # not where it is only shown
+                self.fields[name].choices = self.routes  # type: ignore[attr-defined]
         if self.instance.pk:
-            stored = self.instance.api_key.fallback_routes.order_by("position")
+            stored = FallbackRoute.objects.filter(api_key=self.instance.pk).order_by("position")
             for name, row in zip(FURTHER_ROUTES, stored, strict=False):
                 self.initial[name] = row.route_id
 
@@ -196,6 +201,25 @@ class SendingProfileInline(StackedInline):
             },
         ),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SendingProfile]:
+        """Read the key of the profile with it."""
+        return super().get_queryset(request).select_related("api_key")
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        """Ask for the routes once for a page, however many forms and choices it has."""
+        formset = super().get_formset(request, obj, **kwargs)
+        shared = request.__dict__
+        if "route_choices" not in shared:
+            names = [(route.pk, str(route)) for route in Route.objects.order_by("name")]
+            shared["route_choices"] = [("", "---------"), *names]
+        formset.form.routes = shared["route_choices"]
+        return formset
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Offer one to a key that has none; a form that nobody sees would ask for its choices."""
+        has_one = obj is not None and hasattr(obj, "sending_profile")
+        return not has_one and super().has_add_permission(request, obj)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Let the profile of a revoked key be read, not edited."""

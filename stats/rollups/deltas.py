@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -70,9 +70,21 @@ class Deltas:
         """Change one count of a rollup."""
         self._hours[place][measure] += number
 
+    def add_all(self, place: Place, changes: Mapping[str, int], *, sign: int) -> None:
+        """Change several counts of a rollup; with the sign -1, take them out."""
+        counts = self._hours[place]
+        for measure, number in changes.items():
+            counts[measure] += sign * number
+
     def tally(self, place: Place, number: int) -> None:
         """Change one tally."""
         self._tallies[place] += number
+
+    def merge(self, other: Deltas) -> None:
+        """Change everything by what others add up to."""
+        for place, counts in other._hours.items():
+            self.add_all(place, counts, sign=1)
+        self._tallies.update(other._tallies)
 
     def tables(self) -> Iterator[tuple[type[models.Model], Rows]]:
         """Return the rows of each table: their place, then the changes; nothing that is zero.

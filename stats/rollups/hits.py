@@ -7,9 +7,12 @@ twice, late or in another order ends in the same.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -22,6 +25,9 @@ from tracking.models import Visit
 UNSUBSCRIBED = "unsubscribed"
 KINDS = (OPENED, CLICKED, UNSUBSCRIBED)
 HOUR_SECONDS = 3600
+# Of the time in which the messages of a span were accepted; longer, if there were too many spans.
+SPAN_MILLISECONDS, MOST_SPANS = 3 * HOUR_SECONDS * 1000, 4_000
+MESSAGES_AT_ONCE = 2_000
 # What `dimensions_of` takes, and where a message has it.
 KNOWN_BY = {
     "version_id": "template_version_id",
@@ -32,6 +38,8 @@ KNOWN_BY = {
     "variant": "variant",
     "tags": "tags",
 }
+OF_MESSAGE = ("api_key_id", "accepted_at", *KNOWN_BY.values())
+OF_VISIT = ("kind", "is_human", "client", "device", "country", "link_id", "at")
 
 
 class Hits(NamedTuple):
@@ -96,13 +104,66 @@ def known(message_ids: Collection[UUID]) -> Iterator[tuple[UUID, Accepted, list[
     """Return what messages are known by, and their hits; of those that are here."""
     ids = list(message_ids)
     hits = _hits_of(ids)
-    rows = Message.objects.filter(id__in=ids).values_list(
-        "id", "api_key_id", "accepted_at", *KNOWN_BY.values()
+    keys: dict[UUID, UUID] = {}
+    for one, *row in Message.objects.filter(id__in=ids).values_list("id", *OF_MESSAGE):
+        yield one, _accepted(keys, *row), hits.get(one, [])
+
+
+class Span(NamedTuple):
+    """Messages of a time, by their ids: from the first on, below the last; who unsubscribed."""
+
+    first: UUID
+    last: UUID
+    gone: frozenset[UUID]
+
+
+def spans() -> list[Span]:
+    """Return spans with all messages that were opened, clicked in or unsubscribed from."""
+    unsubscribed = Event.objects.filter(kind=UNSUBSCRIBED).order_by()
+    gone = sorted(set(unsubscribed.values_list("message_id", flat=True)))
+    visited = Visit.objects.values_list("message_id", flat=True)
+    ends = [visited.order_by("message_id").first(), visited.order_by("-message_id").first()]
+    ids = [one.int for one in (*ends, *gone[:1], *gone[-1:]) if one]
+    if not ids:
+        return []
+    step = max(SPAN_MILLISECONDS << 80, (max(ids) - min(ids)) // MOST_SPANS + 1)
+    edges = [UUID(int=one) for one in (*range(min(ids), max(ids) + 1, step), max(ids) + 1)]
+    places = [bisect_left(gone, edge) for edge in edges]
+    return [
+        Span(edges[at], edges[at + 1], frozenset(gone[places[at] : places[at + 1]]))
+        for at in range(len(edges) - 1)
+    ]
+
+
+def known_in(span: Span) -> Iterator[tuple[UUID, Accepted, list[Hits]]]:
+    """Return what messages of a span are known by, and their hits; of those that have any."""
+    of_message = (f"message__{name}" for name in OF_MESSAGE)
+    visits = (
+        Visit.objects.filter(message_id__gte=span.first, message_id__lt=span.last)
+        .order_by("message_id")
+        .values_list("message_id", *of_message, *OF_VISIT)
     )
-    for one, key, accepted_at, *known_by in rows:
-        hour = accepted_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-        dimensions = dimensions_of(**dict(zip(KNOWN_BY, known_by, strict=True)))
-        yield one, Accepted(key, hour, dimensions), hits.get(one, [])
+    keys: dict[UUID, UUID] = {}
+    gone = set(span.gone)
+    # Messages come one after the other, so none is asked for by its id.
+    for message_id, rows in groupby(visits.iterator(chunk_size=5000), key=itemgetter(0)):
+        its = list(rows)
+        counted = Counter(_alike(*row[1 + len(OF_MESSAGE) :]) for row in its)
+        if message_id in gone:
+            gone.remove(message_id)
+            counted[_UNSUBSCRIBED] = 1
+        yield message_id, _accepted(keys, *its[0][1 : 1 + len(OF_MESSAGE)]), _in_order(counted)
+    # Those who unsubscribed without any other trace.
+    ids = sorted(gone)
+    for start in range(0, len(ids), MESSAGES_AT_ONCE):
+        yield from known(ids[start : start + MESSAGES_AT_ONCE])
+
+
+def _accepted(keys: dict[UUID, UUID], key: UUID, at: datetime, *known_by: Any) -> Accepted:
+    """Return what the counts know a message by; `keys`: each key once, which compares faster."""
+    hour = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    dimensions = dimensions_of(**dict(zip(KNOWN_BY, known_by, strict=True)))
+    return Accepted(keys.setdefault(key, key), hour, dimensions)
 
 
 def remembered(message_ids: Collection[UUID]) -> dict[UUID, list[Hits]]:
@@ -125,16 +186,19 @@ def count(deltas: Deltas, message: Accepted, hits: Collection[Hits], *, sign: in
             hour = datetime.fromtimestamp(one.hour_seconds, UTC)
             act = (Tally.Series.ACT.value, message.api_key_id, hour, one.kind)
             deltas.tally(act, sign * one.number)
-    places.update({dimension: list(hits) for dimension in message.dimensions})
-    for (name, value), its in places.items():
-        for measure, number in measures_of(its).items():
-            place = (name, message.api_key_id, message.hour, value)
-            deltas.add(place, measure, sign * number)
+    whole = measures_of(hits)
+    found = [(dimension, whole) for dimension in message.dimensions]
+    found += [
+        (dimension, whole if len(its) == len(hits) else measures_of(its))
+        for dimension, its in places.items()
+    ]
+    for (name, value), measures in found:
+        deltas.add_all((name, message.api_key_id, message.hour, value), measures, sign=sign)
 
 
-def measures_of(hits: Iterable[Hits]) -> Counter[str]:
+def measures_of(hits: Iterable[Hits]) -> dict[str, int]:
     """Return what hits of one message count for; the message itself at most once."""
-    found: Counter[str] = Counter()
+    found: dict[str, int] = {}
     for one in hits:
         if one.kind == UNSUBSCRIBED:
             found["unsubscribed"] = 1
@@ -143,28 +207,36 @@ def measures_of(hits: Iterable[Hits]) -> Counter[str]:
         verb = "opens" if one.kind == OPENED else "clicks"
         if one.is_human:
             found[one.kind] = 1
-            found[verb] += one.number
         else:
-            found[f"machine_{verb}"] += one.number
+            verb = f"machine_{verb}"
+        found[verb] = found.get(verb, 0) + one.number
     return found
 
 
 def _hits_of(ids: list[UUID]) -> dict[UUID, list[Hits]]:
     """Return the hits of messages, those together that count alike, in a fixed order."""
     counted: dict[UUID, Counter[tuple[Any, ...]]] = defaultdict(Counter)
-    visits = Visit.objects.filter(message_id__in=ids).values_list(
-        "message_id", "kind", "is_human", "client", "device", "country", "link_id", "at"
-    )
-    for message_id, *known_by, at in visits.iterator(chunk_size=5000):
-        seconds = int(at.timestamp()) // HOUR_SECONDS * HOUR_SECONDS
-        counted[message_id][*known_by, seconds] += 1
+    visits = Visit.objects.filter(message_id__in=ids).values_list("message_id", *OF_VISIT)
+    for message_id, *row in visits.iterator(chunk_size=5000):
+        counted[message_id][_alike(*row)] += 1
     unsubscribed = Event.objects.filter(message_id__in=ids, kind=UNSUBSCRIBED)
     for message_id in set(unsubscribed.values_list("message_id", flat=True)):
-        counted[message_id][tuple(Hits(UNSUBSCRIBED)[:-1])] = 1
-    return {
-        message_id: sorted((Hits._make((*one, number)) for one, number in counts.items()), key=repr)
-        for message_id, counts in counted.items()
-    }
+        counted[message_id][_UNSUBSCRIBED] = 1
+    return {message_id: _in_order(counts) for message_id, counts in counted.items()}
+
+
+def _alike(*row: Any) -> tuple[Any, ...]:
+    """Return what is the same for hits that count alike, of a row of `OF_VISIT`."""
+    *known_by, at = row
+    return (*known_by, int(at.timestamp()) // HOUR_SECONDS * HOUR_SECONDS)
+
+
+_UNSUBSCRIBED = tuple(Hits(UNSUBSCRIBED)[:-1])
+
+
+def _in_order(counted: Counter[tuple[Any, ...]]) -> list[Hits]:
+    found = [Hits._make((*one, number)) for one, number in counted.items()]
+    return sorted(found, key=repr) if len(found) > 1 else found
 
 
 def _decoded(hits: list[Any]) -> list[Hits]:

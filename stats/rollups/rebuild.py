@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef
 
+from sending import bulk, processes
 from sending.models import Event
 from stats.models import CountedHits, Day, Hour, Progress, Tally
 from stats.rollups import hits
@@ -18,7 +18,9 @@ from stats.rollups.horizon import Horizon
 from tracking.models import Relabelled, Visit
 
 EVENTS_AT_ONCE = 200_000
-MESSAGES_AT_ONCE = 2_000
+MESSAGES_AT_ONCE = 5_000
+# From here on starting processes costs less than it saves.
+MANY_EVENTS = 1_000_000
 
 # Told how much is done, of how much.
 Watch = Callable[[int, int], None]
@@ -35,6 +37,9 @@ class Difference(NamedTuple):
 
 def rebuild(*, watch: Watch) -> int:
     """Replace all counts by what the log says, in one transaction; return how many events it had.
+
+    Other processes may count parts: what they read does not change, but for hits, and of those we
+    keep what was counted.
 
     Until it commits, everybody sees the counts of before, and the rollers wait. On SQLite, which
     has one writer, all others wait as well.
@@ -56,17 +61,53 @@ def rebuild(*, watch: Watch) -> int:
 
 
 def _count_all(deltas: Deltas, *, end: int, watch: Watch) -> None:
-    count_all_changes(deltas, end=end, watch=watch)
-    for ids in _hit_messages():
-        hits.remember(hits.recount(deltas, ids))
+    """Count all events up to `end`, in several processes where they are many."""
+    visits = Visit.objects.count()
+    helpers = processes.useful() if end >= MANY_EVENTS else 1
+    if helpers == 1:
+        _count_parts(deltas, run=map, end=end, visits=visits, watch=watch)
+        return
+    with processes.pool(helpers) as pool:
+        _count_parts(deltas, run=pool.map, end=end, visits=visits, watch=watch)
 
 
-def count_all_changes(deltas: Deltas, *, end: int, watch: Watch) -> None:
-    """Count all events up to `end` that tell no hits."""
-    for after in range(0, end, EVENTS_AT_ONCE):
-        watch(after, end)
-        count_changes(deltas, after=after, up_to=min(after + EVENTS_AT_ONCE, end))
-    watch(end, end)
+def _count_parts(
+    deltas: Deltas, *, run: Callable[..., Iterable[Any]], end: int, visits: int, watch: Watch
+) -> None:
+    total = end + visits
+    parts = _parts(end)
+    for (_, up_to), changes in zip(parts, run(_changes_in, parts), strict=True):
+        deltas.merge(changes)
+        watch(up_to, total)
+    done = 0
+    for found, rows in run(_hits_in, hits.spans()):
+        deltas.merge(found)
+        for start in range(0, len(rows), MESSAGES_AT_ONCE):
+            lot = rows[start : start + MESSAGES_AT_ONCE]
+            bulk.insert(CountedHits, fields=("message", "hits"), rows=lot)
+        done += sum(one.number for _, its in rows for one in its)
+        watch(min(end + done, total), total)
+    watch(total, total)
+
+
+def _parts(end: int) -> list[tuple[int, int]]:
+    """Return after which event and up to which one each part of the log goes."""
+    starts = range(0, end, EVENTS_AT_ONCE)
+    return [(after, min(after + EVENTS_AT_ONCE, end)) for after in starts]
+
+
+def _changes_in(part: tuple[int, int]) -> Deltas:
+    deltas = Deltas()
+    count_changes(deltas, after=part[0], up_to=part[1])
+    return deltas
+
+
+def _hits_in(span: hits.Span) -> tuple[Deltas, list[tuple[UUID, list[hits.Hits]]]]:
+    deltas, rows = Deltas(), []
+    for message_id, accepted, found in hits.known_in(span):
+        hits.count(deltas, accepted, found, sign=1)
+        rows.append((message_id, found))
+    return deltas, rows
 
 
 def check(*, watch: Watch) -> list[Difference]:
@@ -78,14 +119,20 @@ def check(*, watch: Watch) -> list[Difference]:
         progress = Progress.objects.filter(pk=1).first()
         end = progress.event_id if progress else 0
         deltas = Deltas()
-        count_all_changes(deltas, end=end, watch=watch)
+        for after, up_to in _parts(end):
+            watch(after, end)
+            count_changes(deltas, after=after, up_to=up_to)
+        watch(end, end)
         # What is not counted yet is not counted here: only what is remembered of it.
         waiting = set(Relabelled.objects.values_list("message_id", flat=True))
         fresh = Event.objects.filter(id__gt=end, kind__in=hits.KINDS)
         waiting |= set(fresh.values_list("message_id", flat=True))
-        for ids in _hit_messages():
-            counted = hits.remembered([one for one in ids if one in waiting])
-            for message_id, accepted, found in hits.known(ids):
+        counted: dict[UUID, list[hits.Hits]] = {}
+        ids = list(waiting)
+        for start in range(0, len(ids), MESSAGES_AT_ONCE):
+            counted |= hits.remembered(ids[start : start + MESSAGES_AT_ONCE])
+        for span in hits.spans():
+            for message_id, accepted, found in hits.known_in(span):
                 known = counted.get(message_id, []) if message_id in waiting else found
                 hits.count(deltas, accepted, known, sign=1)
         return list(_differences(deltas))
@@ -118,18 +165,3 @@ def _difference(
         {name: one for name, one, _ in both},
         {name: other for name, _, other in both},
     )
-
-
-def _hit_messages() -> Iterator[list[UUID]]:
-    """Return the ids of all messages with anything that `hits` counts, some at a time."""
-    visited = Visit.objects.order_by("message_id").values_list("message_id", flat=True).distinct()
-    last = UUID(int=0)
-    while lot := list(visited.filter(message_id__gt=last)[:MESSAGES_AT_ONCE]):
-        yield lot
-        last = lot[-1]
-    # Those who unsubscribed without any other trace.
-    its_visits = Visit.objects.filter(message=OuterRef("message"))
-    gone = Event.objects.filter(~Exists(its_visits), kind=hits.UNSUBSCRIBED)
-    ids = sorted(set(gone.values_list("message_id", flat=True)))
-    for start in range(0, len(ids), MESSAGES_AT_ONCE):
-        yield ids[start : start + MESSAGES_AT_ONCE]

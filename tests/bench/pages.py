@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -44,6 +44,8 @@ MOST_MILLISECONDS, MOST_QUERIES = 300, 12
 # Acts and files, no pages that somebody waits for; a request for them would do something.
 LEFT_OUT = ("logout", "autocomplete", "jsi18n", "view_on_site", "export")
 MONTH = timedelta(days=30)
+# In so many days of it a key had mail that is compared with another.
+BUSY_DAYS = 25
 
 
 @dataclass
@@ -115,6 +117,8 @@ def main() -> int:
                 timing = _timed(name, act, repeat=options.repeat)
                 over += timing.is_over
                 print(timing.line(), flush=True)
+        if options.word in "figures of a month":
+            _print_months(repeat=options.repeat)
         transaction.set_rollback(True)
     print(f"{over} over.")
     return int(bool(over))
@@ -253,12 +257,17 @@ def _figures() -> Iterator[tuple[str, Any]]:
     if key is None:
         return
     now = timezone.now()
+    number = Message.objects.filter(api_key=key, id__gte=first_id_since(now - MONTH)).count()
+    print(f"{'':36} the busiest key had {number:,} messages accepted in the last 30 days")
+    for name, ask in _questions(key, now=now).items():
+        yield f"figures of a month: {name}", _without_answer(ask)
+
+
+def _questions(key: Any, *, now: datetime) -> dict[str, Callable[[], object]]:
     cut = queries.Cut(start=now - MONTH, end=now, keys=frozenset({key}))
     zoned = queries.Cut(
         start=now - MONTH, end=now, keys=cut.keys, zone=ZoneInfo("America/New_York")
     )
-    number = Message.objects.filter(api_key=key, id__gte=first_id_since(now - MONTH)).count()
-    print(f"{'':36} the busiest key had {number:,} messages accepted in the last 30 days")
     asked: dict[str, Callable[[], object]] = {
         "totals": lambda: queries.totals(cut),
         "comparison": lambda: queries.comparison(cut),
@@ -272,8 +281,31 @@ def _figures() -> Iterator[tuple[str, Any]]:
     }
     for by in queries.By:
         asked[f"by {by.value}"] = partial(queries.breakdown, cut, by=by)
-    for name, ask in asked.items():
-        yield f"figures of a month: {name}", _without_answer(ask)
+    return asked
+
+
+def _print_months(*, repeat: int) -> None:
+    """Compare a month of the busiest key with one of the key that had least, but all the month."""
+    now = timezone.now()
+    counted = (
+        Day.objects.filter(dimension=Dimension.ALL, began_at__gte=now - MONTH)
+        .values_list("api_key")
+        .annotate(
+            days=models.Count("began_at"),
+            number=models.Sum(models.F("taken") + models.F("confirmed")),
+        )
+    )
+    keys = sorted((number, key) for key, days, number in counted if days >= BUSY_DAYS)
+    if len(keys) < 2:
+        return
+    (fewest, quiet), (most, busy) = keys[0], keys[-1]
+    print(f"\n{'quiet':>8} {'busy':>8} {'ratio':>8}  a month of one key, ms:", end="")
+    print(f" {fewest:,} and {most:,} messages, {most / fewest:.0f} times as many")
+    both = zip(_questions(quiet, now=now).items(), _questions(busy, now=now).values(), strict=True)
+    for (name, ask_quiet), ask_busy in both:
+        one = _timed(name, _without_answer(ask_quiet), repeat=repeat).needed
+        other = _timed(name, _without_answer(ask_busy), repeat=repeat).needed
+        print(f"{one:8.1f} {other:8.1f} {other / one:8.2f}  {name}", flush=True)
 
 
 def _without_answer(ask: Callable[[], object]) -> Callable[[], None]:

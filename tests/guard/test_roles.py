@@ -10,8 +10,9 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission, User
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, reverse
 from django.utils import timezone
 
@@ -23,6 +24,8 @@ from tests.guard.objects import one_of_each
 
 pytestmark = pytest.mark.django_db
 
+# Of a page that is looked at, who looks and what they may included.
+MOST_QUERIES = 12
 # Pages of every admin, by how their names end: the permission that each asks for.
 USUAL = {
     "changelist": "view",
@@ -164,7 +167,11 @@ def test_every_page_lets_in_whom_it_is_for(
         if method == "post" and name.endswith("_change") and is_record(model):
             expected = False
         url = address(name, objects, model)
-        answer = getattr(client, method)(url)
+        with CaptureQueriesContext(connection) as asked:
+            answer = getattr(client, method)(url)
+        number = sum("SAVEPOINT" not in one["sql"] for one in asked)
+        if method == "get" and number > MOST_QUERIES:
+            wrong.append(f"{name}: {number} queries")
         streamed = answer.getvalue() if answer.streaming else b""
         assert b"Traceback" not in streamed
         transaction.savepoint_rollback(undo)
@@ -211,10 +218,14 @@ def test_person_without_a_role_sees_no_mail_on_the_first_page(client: Client, pe
     assert failed.recipient in client.get("/admin/").content.decode()
 
 
-def test_side_bar_leads_nowhere_forbidden(client: Client, person: User) -> None:
+def test_side_bar_leads_nowhere_forbidden(
+    client: Client, person: User, django_assert_max_num_queries: Any
+) -> None:
     person.groups.add(Group.objects.get(name=Role.VIEWER))
+    one_of_each(["sending.message", "guard.alert"])
 
-    shown = client.get("/admin/").content.decode()
+    with django_assert_max_num_queries(MOST_QUERIES):
+        shown = client.get("/admin/").content.decode()
 
     assert "/admin/sending/message/" in shown
     assert "/admin/auth/user/" not in shown

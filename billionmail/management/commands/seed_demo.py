@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from sending.models import Message
 DEFAULT_MESSAGES = 8_000
 DEFAULT_DAYS = 42
 FRESH_FOR = timedelta(hours=12)
+BAR = 30
 
 
 class Command(BaseCommand):
@@ -25,6 +27,9 @@ class Command(BaseCommand):
         "clicks, bounces and alerts, to try the dashboard or to measure it. Nothing is sent. "
         "Where it was done today already, nothing is changed; older made-up data is replaced."
     )
+
+    # What the bar is about, and since when.
+    _what, _since = "", 0.0
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take how much, and whether to remove it."""
@@ -91,14 +96,32 @@ class Command(BaseCommand):
         if not demo.demo_keys():
             self.stdout.write("There is no made-up data here.")
             return
-        stays = demo.remove(watch=self._show)
+        stays = demo.remove(watch=self._show_removal)
         self.stdout.write("The made-up data is gone.")
         if stays:
             self.stdout.write(f"Real keys use {', '.join(stays)}, so that stays.")
 
-    def _show(self, done: int, total: int = 0) -> None:
-        """Tell how far it is, on a terminal only."""
+    def _show_removal(self, done: int) -> None:
+        """Tell how many messages are gone, on a terminal only."""
         if self.stderr.isatty():
-            of = f" of {total:,}" if total else ""
-            self.stderr.write(f"\r{done:,}{of} messages ", ending="")
+            self.stderr.write(f"\r{done:,} messages ", str, ending="")
             self.stderr.flush()
+
+    def _show(self, done: int, total: int, what: str) -> None:
+        """Draw the bar of what is being done over itself, on a terminal only."""
+        if not self.stderr.isatty() or not total:
+            return
+        if what != self._what:
+            self._what, self._since = what, time.monotonic()
+        passed = time.monotonic() - self._since
+        left = passed * (total - done) / done if done else 0.0
+        bar = ("#" * (done * BAR // total)).ljust(BAR, ".")
+        share = f"{done * 100 // total:3} % of {total:,} {what}"
+        self.stderr.write(f"\r[{bar}] {share}, {_minutes(left)} to go ", str, ending="")
+        if done == total:
+            self.stderr.write("")
+        self.stderr.flush()
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
