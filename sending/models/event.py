@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 
+from sending.models.checks import IsOneOf
 from sending.models.message import Message, Status
 
 # The kind of a try whose answer was lost: the next hop may have the message.
@@ -115,11 +116,9 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 
 def _is_an_edge() -> Q:
     """Return the condition that an event is no change of status, or one of the edges."""
-    condition = Q(status_after="")
-    for before, afters in TRANSITIONS.items():
-        if afters:
-            condition |= Q(status_before=before, status_after__in=sorted(afters))
-    return condition
+    edges = [f"{before}>{after}" for before in TRANSITIONS for after in sorted(TRANSITIONS[before])]
+    edge = IsOneOf("status_before", Value(">"), "status_after", words=" ".join(edges))
+    return Q(status_after="") | Q(edge)
 
 
 class Event(models.Model):

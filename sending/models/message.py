@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import Q, Value
 
 from apikeys.models import ApiKey
+from sending.models.checks import IsOneOf, stands_only_while
 
 
 class Status(models.TextChoices):
@@ -158,17 +159,17 @@ class Message(models.Model):
 
         constraints = [
             models.CheckConstraint(
-                name="message_status_is_known", condition=Q(status__in=Status.values)
+                name="message_status_is_known",
+                condition=IsOneOf("status", words=" ".join(Status.values)),
             ),
             models.CheckConstraint(
                 name="message_is_leased_while_sending",
-                condition=Q(status=Status.SENDING, lease_until__isnull=False, claim__isnull=False)
-                | (~Q(status=Status.SENDING) & Q(lease_until__isnull=True)),
+                condition=stands_only_while("lease_until", Q(status=Status.SENDING))
+                & (Q(lease_until__isnull=True) | Q(claim__isnull=False)),
             ),
             models.CheckConstraint(
                 name="message_is_due_while_waiting",
-                condition=Q(status__in=WAITING, next_attempt_at__isnull=False)
-                | (~Q(status__in=WAITING) & Q(next_attempt_at__isnull=True)),
+                condition=stands_only_while("next_attempt_at", Q(status__in=WAITING)),
             ),
         ]
         indexes = [
