@@ -282,14 +282,14 @@ def _lines(headers: tuple[Header, ...]) -> str:
     return "".join([f"{name}: {value}\r\n" for name, value in headers])
 
 
-def _html_part(html: str) -> tuple[tuple[Header, ...], bytes, bool]:
+def _html_part(html: str | Woven) -> tuple[tuple[Header, ...], bytes, bool]:
     encoded_form = _encode_form(html.form) if isinstance(html, Woven) else None
-    if encoded_form is None:
-        headers, encoded = _part("html", html)
+    if encoded_form is None or isinstance(html, str):
+        headers, encoded = _part("html", str(html))
         return headers, encoded, False
-    own = {text: _encode_piece(text) for text in set(html.own)}  # type: ignore[attr-defined]
+    own = {text: _encode_piece(text) for text in set(html.own)}
     pieces = encoded_form.pieces.copy()
-    for hole, text in zip(html.form.holes, html.own, strict=True):  # type: ignore[attr-defined]
+    for hole, text in zip(html.form.holes, html.own, strict=True):
         pieces[hole] = own[text]
     is_ready = encoded_form.is_wire_ready and _is_wire_ready(b"".join(own.values()))
     return _QUOTED_PRINTABLE_HTML, b"".join(pieces), is_ready

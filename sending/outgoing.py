@@ -25,26 +25,25 @@ class Form:
     holes: tuple[int, ...]
 
 
-class Woven(str):
-    """A text that remembers the form it was filled from, so that the form is encoded only once.
+@dataclass(frozen=True, slots=True, eq=False)
+class Woven:
+    """A text as the form it fills and what stands in its holes, so that the form is encoded once.
 
-    ``own`` are the texts in the holes, in their order.
+    ``own`` are the texts in the holes, in their order. `str` puts it together, and only that.
     """
 
-    __slots__ = ("form", "own")
     form: Form
     own: tuple[str, ...]
 
-    @classmethod
-    def of(cls, form: Form, own: tuple[str, ...]) -> Woven:
-        """Fill the form."""
-        pieces = list(form.pieces)
-        for hole, text in zip(form.holes, own, strict=True):
+    def __str__(self) -> str:
+        pieces = list(self.form.pieces)
+        for hole, text in zip(self.form.holes, self.own, strict=True):
             pieces[hole] = text
-        woven = cls("".join(pieces))
-        woven.form = form
-        woven.own = own
-        return woven
+        return "".join(pieces)
+
+    def __bool__(self) -> bool:
+        """Tell whether there is any text."""
+        return any(self.form.pieces) or any(self.own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class Outgoing:
     """One copy for one recipient, complete: envelope, headers and both bodies.
 
     ``recipient`` and ``envelope_sender`` have their domain in A-labels. ``message_id`` carries its
-    angle brackets. ``html`` may be Woven. ``date`` is aware. ``headers`` are the extra ones, in the
+    angle brackets. ``date`` is aware. ``headers`` are the extra ones, in the
     order they go out. ``metadata`` travels to providers that can return it with their events.
     """
 
@@ -63,7 +62,7 @@ class Outgoing:
     sender: Mailbox
     subject: str
     text: str
-    html: str
+    html: str | Woven
     message_id: str
     date: datetime
     reply_to: Mailbox | None = None

@@ -152,7 +152,7 @@ def preview(
         accepted_at=now,
     )
     outgoing = assemble(message, domain=None)
-    return Preview(outgoing.subject, outgoing.html, outgoing.text)
+    return Preview(outgoing.subject, str(outgoing.html), outgoing.text)
 
 
 def _sample(name: str) -> Any:

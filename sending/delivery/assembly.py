@@ -62,7 +62,7 @@ def assemble(message: Message, *, domain: SenderDomain | None) -> Outgoing:
         sender=Mailbox(message.sender_address, message.sender_name),
         reply_to=Mailbox(message.reply_to) if message.reply_to else None,
         subject=subject.render(values),
-        html=compiled.html.render(values) if compiled.html else "",
+        html=compiled.html.weave(values) if compiled.html else "",
         text=compiled.text.render(values),
         message_id=message.message_id,
         date=message.accepted_at,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -137,11 +137,10 @@ class Run:
         """Claim what is due, unless the lanes have enough to do."""
         if self._has_suspects and self._take_suspect():
             return
-        crowded = self._crowded_keys()
-        if not self._is_time_to_claim(crowded):
+        if not self._is_time_to_claim(is_crowded=any(self._crowded())):
             return
         began = time.monotonic()
-        claimed = self._take(limit=CLAIM_SIZE, passing_over=crowded)
+        claimed = self._take(limit=CLAIM_SIZE, passing_over=self._crowded_keys())
         self._claimed_at = time.monotonic()
         self._vain_seconds = 0.0 if claimed else self._claimed_at - began
         self._is_more_due = claimed == CLAIM_SIZE
@@ -190,26 +189,30 @@ class Run:
         self._open_claims.discard(claim)
         return len(claimed)
 
-    def _crowded_keys(self) -> dict[Priority, set[UUID]]:
-        """Return the keys of which enough is waiting for connections already."""
-        crowded: dict[Priority, set[UUID]] = {}
+    def _crowded(self) -> Iterator[tuple[Priority, Lanes]]:
+        """Return the lanes in which enough is waiting for connections, for each priority."""
         for lanes in self._lanes.values():
-            for priority, crowd in CROWD.items():
-                if lanes.waiting_count() >= crowd:
-                    crowded.setdefault(priority, set()).update(lanes.waiting_keys())
-        return crowded
+            waiting = lanes.waiting_count()
+            yield from ((priority, lanes) for priority, crowd in CROWD.items() if waiting >= crowd)
 
-    def _is_time_to_claim(self, crowded: dict[Priority, set[UUID]]) -> bool:
+    def _crowded_keys(self) -> dict[Priority, set[UUID]]:
+        """Return the keys of what waits there."""
+        keys: dict[Priority, set[UUID]] = {}
+        for priority, lanes in self._crowded():
+            keys.setdefault(priority, set()).update(lanes.waiting_keys())
+        return keys
+
+    def _is_time_to_claim(self, *, is_crowded: bool) -> bool:
         """Tell whether to look: when something may be due, at the latest with every sweep.
 
         While keys are passed over, looking has to skip their messages: looking in vain may take a
         twentieth of the time then.
         """
-        if self._was_crowded and not crowded:
+        if self._was_crowded and not is_crowded:
             self._is_more_due = True
-        self._was_crowded = bool(crowded)
+        self._was_crowded = is_crowded
         passed = time.monotonic() - self._claimed_at
-        if crowded:
+        if is_crowded:
             return passed >= max(CROWDED_SECONDS, 20 * self._vain_seconds)
         return self._is_more_due or passed >= pacing.pause_seconds(settings.SWEEP_SECONDS)
 

@@ -89,15 +89,19 @@ class Program:
         self._form = Form(tuple(pieces), tuple(position for position, _ in holes))
         self._own = _own_texts(sum(map(len, pieces)), [write for _, write in holes])
 
-    def render(self, values: Values, *, strict: bool = False) -> Woven:
-        """Return the text for these values, which are plain data and are not changed.
+    def render(self, values: Values, *, strict: bool = False) -> str:
+        """Return the text that `weave` gives."""
+        return str(self.weave(values, strict=strict))
+
+    def weave(self, values: Values, *, strict: bool = False) -> Woven:
+        """Fill in these values, which are plain data and are not changed.
 
         An absent variable prints nothing; with ``strict`` it raises MissingVariable, unless the
         template provides for it with default, if, with, and, or, not. Raises OutputTooLarge
         beyond MAX_OUTPUT_CHARACTERS, or when ranges look up more than MAX_STEPS values.
         """
         frame = Frame(values, slots=self._slots, is_strict=strict)
-        return Woven.of(self._form, self._own(frame))
+        return Woven(self._form, self._own(frame))
 
 
 def compile_source(source: str, *, target: Target) -> Program:

@@ -419,11 +419,11 @@ LONG_TEMPLATE = compile_source(
 def test_a_long_filled_template_reads_back_as_it_was_rendered(
     name: str, city: str, more: str
 ) -> None:
-    html = LONG_TEMPLATE.render({"API": {"name": name, "city": city, "more": more}})
+    html = LONG_TEMPLATE.weave({"API": {"name": name, "city": city, "more": more}})
     raw = build(replace(OUTGOING, html=html))
     part = email.message_from_bytes(raw, policy=policy.SMTP).get_body(("html",))
     assert part["Content-Transfer-Encoding"] == "quoted-printable"
-    assert part.get_payload(decode=True).decode() == html.replace("\n", "\r\n")
+    assert part.get_payload(decode=True).decode() == str(html).replace("\n", "\r\n")
     assert max(map(len, raw.split(b"\r\n"))) <= 76
     assert raw.count(b"\r") == raw.count(b"\n") == raw.count(b"\r\n")
 
@@ -433,20 +433,20 @@ def test_a_long_filled_template_reads_back_as_it_was_rendered(
 @example(name="Ann", text=".\nHello")
 @settings(max_examples=60, deadline=None)
 def test_what_is_called_ready_for_the_wire_has_nothing_to_stuff(name: str, text: str) -> None:
-    html = LONG_TEMPLATE.render({"API": {"name": name}})
+    html = LONG_TEMPLATE.weave({"API": {"name": name}})
     content = compose(replace(OUTGOING, html=html, text=text, dkim_key=KEY))
     assert body_for_wire(content) == body_for_wire(Content(content.octets))
 
 
 def test_the_usual_mail_is_known_to_be_ready_for_the_wire() -> None:
-    html = LONG_TEMPLATE.render({"API": {"name": "Ann"}})
+    html = LONG_TEMPLATE.weave({"API": {"name": "Ann"}})
     assert compose(replace(OUTGOING, html=html)).is_wire_ready
 
 
 def test_two_messages_of_one_template_share_no_values() -> None:
     shown = []
     for name in ("Ann", "Bob"):
-        html = LONG_TEMPLATE.render({"API": {"name": name}})
+        html = LONG_TEMPLATE.weave({"API": {"name": name}})
         read = email.message_from_bytes(build(replace(OUTGOING, html=html)), policy=policy.SMTP)
         shown.append(set(re.findall("Dear (\\w+)", read.get_body(("html",)).get_content())))
     assert shown == [{"Ann"}, {"Bob"}]
@@ -454,5 +454,5 @@ def test_two_messages_of_one_template_share_no_values() -> None:
 
 def test_a_long_template_of_few_latin_letters_is_shorter_as_base64() -> None:
     program = compile_source("<p>日本語のメール {{.API.name}}</p>" * 200, target=Target.HTML)
-    raw = build(replace(OUTGOING, html=program.render({"API": {"name": "安"}})))
+    raw = build(replace(OUTGOING, html=program.weave({"API": {"name": "安"}})))
     assert b"Content-Transfer-Encoding: base64" in raw

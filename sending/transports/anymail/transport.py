@@ -233,7 +233,7 @@ def _message(outgoing: Outgoing, *, from_email: str) -> EmailMultiAlternatives:
         headers=dict(outgoing.headers),
     )
     if outgoing.html:
-        message.attach_alternative(outgoing.html, "text/html")
+        message.attach_alternative(str(outgoing.html), "text/html")
     return message
 
 

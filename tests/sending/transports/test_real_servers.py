@@ -177,7 +177,7 @@ def test_a_bounce_names_the_message_and_the_recipient(server, make_transport, ma
     assert f"Message-ID: {outgoing.message_id}" in bounce  # RET=HDRS
     if server.package == OPENSMTPD:  # it offers DSN, but leaves this out
         return
-    assert outgoing.html not in bounce
+    assert str(outgoing.html) not in bounce
     fields = {line.lower().replace("; ", ";") for line in bounce.splitlines()}
     assert f"original-envelope-id: {outgoing.id}" in fields
     assert "original-recipient: rfc822;lost@example.org" in fields
