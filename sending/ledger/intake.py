@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import psycopg
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 
@@ -18,6 +17,7 @@ from sending import screening
 from sending.addresses import Address
 from sending.ledger.moves import accept
 from sending.ledger.rows import database_now
+from sending.ledger.statements import execute
 from sending.ledger.turns import Turns
 from sending.models import Message, Status, Suppression
 from sending.pseudonyms import pseudonyms
@@ -211,7 +211,7 @@ WITH given AS MATERIALIZED (
         sender_address, sender_name, reply_to, subject, attribs, has_unsubscribe_link,
         track_opens, track_clicks,
         '<' || id || '.' || right(gen_random_uuid()::text, 12) || '@' || message_id_domain || '>',
-        priority, 'queued', '', now, now, now, now + %s, 0,
+        priority, 'queued', '', now, now, now, now + %s::interval, 0,
         batch_id, variant, tags
     FROM given
     WHERE NOT EXISTS (SELECT FROM blocked WHERE blocked.id = given.id)
@@ -231,18 +231,19 @@ def _write(intakes: Sequence[Intake]) -> list[Blocked]:
     """Screen and store; commit at once unless a transaction is open."""
     shared = [intake.shared(number) for number, intake in enumerate(intakes)]
     each = [one for number, intake in enumerate(intakes) for one in intake.each(number)]
-    parameters = (json.dumps(shared), json.dumps(each), _lifetime())
+    lifetime = f"{_lifetime().total_seconds()} seconds"
+    parameters = (json.dumps(shared), json.dumps(each), lifetime)
     try:
-        rows = _execute(parameters)
+        rows = execute(STATEMENT, parameters)
     except (OperationalError, InterfaceError):
         # A connection that was kept may have ended long ago, and one that ended just now may
         # have committed: the rows have their ids, so that saying it once more makes no second.
         if connection.in_atomic_block or not _is_lost():
             raise
         connection.close()
-        rows = _execute(parameters)
+        rows = execute(STATEMENT, parameters)
     blocked = {
-        identity: Verdict(key, Suppression.Reason(reason), rule)
+        UUID(identity): Verdict(key, Suppression.Reason(reason), rule)
         for identity, key, reason, rule in rows
     }
     if not blocked:
@@ -250,13 +251,6 @@ def _write(intakes: Sequence[Intake]) -> list[Blocked]:
     return [
         {one: blocked[one] for one in intake.recipients if one in blocked} for intake in intakes
     ]
-
-
-def _execute(parameters: tuple[str, str, timedelta]) -> list[tuple[UUID, str, str, str]]:
-    # Not Django's cursor, which asks the server whether it is there before each request.
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        return cursor.execute(STATEMENT, parameters, prepare=True).fetchall()
 
 
 def _is_lost() -> bool:

@@ -19,6 +19,7 @@ from django.db.models import DateTimeField
 
 from sending.ledger.facts import MAY_BECOME_SENT, AttemptFacts, Outcome
 from sending.ledger.rows import DETAIL_LENGTH, REASON_LENGTH, UNREAD, storable
+from sending.ledger.statements import execute
 from sending.models import Message, Priority, Status
 from sending.models.event import TRANSITIONS
 from sending.models.message import SUSPECT_LAPSES
@@ -88,8 +89,7 @@ FROM held WHERE message.id = held.id AND message.id = ANY(%s::uuid[])
 RETURNING message.id, message.claim
 """
 
-# The rows come as one JSON value: psycopg needs longer to make twenty arrays than the server to
-# read it.
+# The rows come as one JSON value: making twenty arrays takes longer than the server reads it.
 RECORD = """
 WITH outcome AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%s::jsonb) AS o (
@@ -141,8 +141,15 @@ COLUMNS = [
     if field.name not in UNREAD
     and (not isinstance(field, DateTimeField) or field.name == "accepted_at")
 ]
-SETTLES_UNKNOWN = sorted(TRANSITIONS[Status.UNKNOWN] & TRANSITIONS[Status.SENDING])
-SETTLED_BY_ACCEPTANCE = sorted(MAY_BECOME_SENT)
+
+
+def _list(items: Iterable[object]) -> str:
+    """Write an array as PostgreSQL reads it."""
+    return "{" + ",".join([one.hex if isinstance(one, UUID) else str(one) for one in items]) + "}"
+
+
+SETTLES_UNKNOWN = _list(sorted(TRANSITIONS[Status.UNKNOWN] & TRANSITIONS[Status.SENDING]))
+SETTLED_BY_ACCEPTANCE = _list(sorted(MAY_BECOME_SENT))
 
 
 def claim_due(
@@ -162,12 +169,19 @@ def claim_due(
     attribs_at, accepted_at = COLUMNS.index("attribs"), COLUMNS.index("accepted_at")
     messages = []
     passed_over = [_list(passing_over.get(priority, ())) for priority in Priority]
-    for row in _execute(statement, [*passed_over, claim, lease.total_seconds()]):
+    for row in _claimed(statement, [*passed_over, claim, lease.total_seconds()]):
         values = list(row)
         values[attribs_at] = _parse_attribs(values[attribs_at])
         values[accepted_at] = values[accepted_at].replace(tzinfo=UTC)
         messages.append(Message.from_db(connection.alias, COLUMNS, values))
     return messages
+
+
+def _claimed(statement: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
+    """Return the rows as psycopg reads them, which it does faster than Python."""
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        return cursor.execute(statement, parameters, prepare=True).fetchall()
 
 
 def _as_read(column: str) -> str:
@@ -188,8 +202,9 @@ def begin_handoff(
     """Mark the hand-off of what is still held, and return that."""
     ids = _list(message_id for message_id, _ in held)
     claims = _list(claim for _, claim in held)
-    granted = _execute(HANDOFF, [must_last, ids, claims, ids, lease.total_seconds(), ids])
-    return [(message_id, claim) for message_id, claim in granted]
+    seconds = str(lease.total_seconds())
+    granted = execute(HANDOFF, [str(must_last), ids, claims, ids, seconds, ids])
+    return [(UUID(message_id), int(claim)) for message_id, claim in granted]
 
 
 def record(outcomes: Sequence[Outcome]) -> None:
@@ -199,7 +214,7 @@ def record(outcomes: Sequence[Outcome]) -> None:
     """
     ids = _list(row.message_id for row in outcomes)
     rows = json.dumps([_outcome_row(row) for row in outcomes])
-    _execute(RECORD, [rows, ids, SETTLES_UNKNOWN, SETTLED_BY_ACCEPTANCE, ids])
+    execute(RECORD, [rows, ids, SETTLES_UNKNOWN, SETTLED_BY_ACCEPTANCE, ids])
 
 
 def _outcome_row(row: Outcome) -> dict[str, Any]:
@@ -229,19 +244,3 @@ def _attempt_row(facts: AttemptFacts) -> dict[str, Any]:
         "reply_text": storable(facts.reply.text)[:1000],
         "transport_id": storable(facts.transport_id)[:255],
     }
-
-
-def _list(items: Iterable[object]) -> str:
-    """Write an array as PostgreSQL reads it; psycopg needs longer."""
-    return "{" + ",".join([one.hex if isinstance(one, UUID) else str(one) for one in items]) + "}"
-
-
-def _execute(statement: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
-    """Run a statement that is prepared once on each connection; planning costs more than running.
-
-    Django's own cursor puts the values into the text, so that it is planned anew every time.
-    """
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(statement, parameters, prepare=True)
-        return cursor.fetchall() if cursor.description else []
