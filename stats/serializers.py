@@ -66,6 +66,8 @@ def _chosen(query: Mapping[str, str]) -> tuple[By, str]:
         names = " or ".join(by.value for by, _ in given)
         raise InvalidQuestion(f"Give {names}, not both: figures are told apart by one.")
     by, value = given[0] if given else (By.ALL, "")
+    if "\0" in value:
+        raise InvalidQuestion(f"{by} must have no NUL character; no stored text has one.")
     return by, str(_batch(value)) if by == By.BATCH else value
 
 

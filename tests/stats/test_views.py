@@ -145,6 +145,8 @@ def test_the_rows_come_as_csv_for_a_spreadsheet() -> None:
         ({"batch": "ffffffff-ffff-7fff-bfff-ffffffffffff"}, "batch must be an id"),
         ({"batch": str(uuid4())}, "batch must be an id"),
         ({"tag": "a", "variant": "B"}, "Give variant or tag, not both"),
+        ({"tag": "a\0"}, "tag must have no NUL character"),
+        ({"variant": "\0", "format": "csv"}, "variant must have no NUL character"),
         ({"tag": "a", "by": "template"}, "Give by or tag, not both"),
     ],
 )
