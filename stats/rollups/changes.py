@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import Case, Count, F, Func, IntegerField, Value, When
 from django.db.models.functions import TruncHour
 
+from sending.mentions import STRUCK
 from sending.models import Event, Status
 from stats.models import MEASURE_OF_STATUS, SEPARATOR, WAIT_RATIO, Tally
 from stats.rollups.deltas import VALUE_LENGTH, Deltas, dimensions_of
@@ -168,6 +169,7 @@ def alike(kind: str, detail: str) -> str:
         detail = detail.partition(":")[0]
     found = REPLY.match(detail)
     code, enhanced, text = found.groups(default="") if found else ("", "", detail)
-    text = ADDRESS.sub("<address>", text)
+    # An address that was struck out since is counted as before.
+    text = ADDRESS.sub("<address>", text.replace(STRUCK, "x@x"))
     text = " ".join(PARTICULAR.sub("#", text).replace(SEPARATOR, " ").split())
     return SEPARATOR.join((kind, code, enhanced, text))[:VALUE_LENGTH]

@@ -384,6 +384,22 @@ def test_marks_that_are_erased_leave_the_counts_and_nothing_else_does() -> None:
     assert rollups.check(watch=no_watch) == []
 
 
+def test_who_is_forgotten_and_named_in_the_failure_of_another_stays_counted_there() -> None:
+    profile = SendingProfileFactory.create()
+    named = ("<ann@recipient.example> or smtp;ann@recipient.example.", "ann@recipient.example: no")
+    for words in named:
+        answered(handed_off(profile), Status.BOUNCED, reason=f"550 5.1.1 {words}")
+    answered(handed_off(profile, recipient="ann@recipient.example"))
+    rollups.roll()
+    before = [(one.text, one.number) for one in queries.failures(today())]
+    forget_recipient("ann@recipient.example", by="me", now=timezone.now())
+    details = " ".join(Event.objects.values_list("detail", flat=True))
+    assert details.count("[forgotten]") == 3
+    assert rollups.check(watch=no_watch) == []
+    rollups.rebuild(watch=no_watch)
+    assert [(one.text, one.number) for one in queries.failures(today())] == before
+
+
 @pytest.mark.django_db(transaction=True)
 def test_roller_counts_within_seconds() -> None:
     roller = Roller()
