@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
@@ -15,12 +16,21 @@ from django.db import connection
 
 # Nothing of ours is in them, not even an open connection.
 CONTEXT = multiprocessing.get_context("spawn")
+# More would keep the database from whatever else is asked of it.
+MOST = 8
 _given: list[Any] = []
 
 
 def useful() -> int:
-    """Return how many are of use: as many as there are cores, if the database has many writers."""
-    return (os.cpu_count() or 1) if connection.vendor == "postgresql" else 1
+    """Return how many are of use: one for each core that we may use, up to `MOST`.
+
+    One alone where the database has one writer.
+    """
+    if connection.vendor != "postgresql":
+        return 1
+    # Not every system knows that we may use some of its cores only.
+    can_tell = hasattr(os, "sched_getaffinity")
+    return min(len(os.sched_getaffinity(0)) if can_tell else os.cpu_count() or 1, MOST)
 
 
 def pool(processes: int, *, given: Any = None) -> ProcessPoolExecutor:
@@ -35,6 +45,18 @@ def given() -> Any:
 
 
 def _begin(database: str, value: Any) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     django.setup()
     connection.settings_dict["NAME"] = database
     _given[:] = [value]
+
+
+def _end_with_parent() -> None:
+    """End at once when whoever started this process is gone, which nobody tells when it is killed.
+
+    What is not committed by then is undone by the database.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
