@@ -15,7 +15,7 @@ from datetime import date, datetime, timedelta
 from itertools import zip_longest
 from random import Random
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from billionmail.demo import surroundings
 from billionmail.demo.cast import PARTS, Part
@@ -87,9 +87,9 @@ def _chances(play: Play, *, town: int) -> Random:
 
 def _all_towns(play: Play, *, watch: Watch) -> Usage:
     """Store the mail of all towns, side by side where the database has several writers."""
-    helpers = min(play.towns, processes.useful())
-    if helpers > 1:
-        return _side_by_side(play, helpers=helpers, watch=watch)
+    number = min(play.towns, processes.useful())
+    if number > 1:
+        return _side_by_side(play, number=number, watch=watch)
     stored = 0
 
     def tell(number: int) -> None:
@@ -100,13 +100,13 @@ def _all_towns(play: Play, *, watch: Watch) -> Usage:
     return _some_towns(play, range(play.towns), tell=tell)
 
 
-def _side_by_side(play: Play, *, helpers: int, watch: Watch) -> Usage:
+def _side_by_side(play: Play, *, number: int, watch: Watch) -> Usage:
     """Store the mail of all towns in so many processes."""
     usage, counter = Usage(), processes.CONTEXT.Value("q", 0)
-    with processes.pool(helpers, given=counter) as pool:
+    with processes.pool(number, given=counter) as pool:
         jobs = [
-            pool.submit(_in_process, play, range(first, play.towns, helpers))
-            for first in range(helpers)
+            pool.submit(_in_process, play, range(first, play.towns, number))
+            for first in range(number)
         ]
         while wait(jobs, timeout=LOOK_SECONDS).not_done:
             watch(counter.value, play.messages, "messages")
@@ -119,9 +119,6 @@ def _side_by_side(play: Play, *, helpers: int, watch: Watch) -> Usage:
 def _in_process(play: Play, towns: Sequence[int]) -> Usage:
     # A lot has a hundred thousand rows and no circles; looking for some takes a fifth of the time.
     gc.disable()
-    with connection.cursor() as cursor:
-        # Whoever loses the last lots in a crash of the database begins anew.
-        cursor.execute("SET synchronous_commit = off")
     return _some_towns(play, towns, tell=_tell_counter)
 
 

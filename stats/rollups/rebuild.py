@@ -63,11 +63,14 @@ def rebuild(*, watch: Watch) -> int:
 def _count_all(deltas: Deltas, *, end: int, watch: Watch) -> None:
     """Count all events up to `end`, in several processes where they are many."""
     visits = Visit.objects.count()
-    helpers = processes.useful() if end >= MANY_EVENTS else 1
-    if helpers == 1:
+    number = processes.useful() if end >= MANY_EVENTS else 1
+    if number == 1:
         _count_parts(deltas, run=map, end=end, visits=visits, watch=watch)
         return
-    with processes.pool(helpers) as pool:
+    with connection.cursor() as cursor:
+        # Our own transaction waits while the others count, however long that takes.
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+    with processes.pool(number) as pool:
         _count_parts(deltas, run=pool.map, end=end, visits=visits, watch=watch)
 
 

@@ -43,6 +43,7 @@ TOUCH_THE_DATABASE = [
     "tests/flows",
     "tests/billionmail/test_demo.py::test_the_counts_agree_with_the_made_up_log",
     "tests/billionmail/test_demo.py::test_removing_takes_exactly_its_own_rows",
+    "tests/billionmail/test_demo.py::test_several_processes_make_and_count_the_same_mail_as_one",
 ]
 # What asks no database, and pages and forms, which ask it through Django alone.
 ONLY_ON_SQLITE = [
@@ -59,6 +60,7 @@ ONLY_ON_SQLITE = [
     "tests/sending/test_addresses.py",
     "tests/sending/test_dkim.py",
     "tests/sending/test_mime.py",
+    "tests/sending/test_processes.py",
     "tests/sending/test_replies.py",
     "tests/sending/test_return_path.py",
     "tests/tracking/admin",
