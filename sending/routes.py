@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import OuterRef, Q, Subquery
 
 from sending import outages
 from sending.errors import ConfigurationError, Phase
@@ -117,11 +118,17 @@ def _fallbacks(key_ids: Collection[UUID]) -> list[FallbackRoute]:
 
 def route_of(profile: SendingProfile) -> Route | None:
     """Return the first route that the key has or else the default one; None if there is none."""
-    return (
-        own_route(profile)
-        or default_route()
-        or next((row.route for row in _fallbacks([profile.pk])), None)
+    return own_route(profile) or _usual_or_further_route(profile)
+
+
+def _usual_or_further_route(profile: SendingProfile) -> Route | None:
+    """Return the default route, or else the first of the key's further ones; one statement."""
+    places = FallbackRoute.objects.filter(api_key=profile.pk, route=OuterRef("pk"))
+    routes = Route.objects.filter(is_active=True).alias(
+        place=Subquery(places.order_by("position").values("position")[:1])
     )
+    wanted = routes.filter(Q(is_default=True) | Q(place__isnull=False))
+    return wanted.order_by("-is_default", "place").first()
 
 
 def own_route(profile: SendingProfile) -> Route | None:

@@ -29,7 +29,7 @@ from tests.stats.stories import accepted, answered, handed_off
 pytestmark = pytest.mark.django_db
 
 # With those that say who the person is and what they may: five.
-MOST_STATEMENTS = 14
+MOST_STATEMENTS = 12
 
 
 def test_empty_installation_says_what_to_do_next(admin_client: Client) -> None:
