@@ -48,6 +48,7 @@ TOUCH_THE_DATABASE = [
 # What asks no database, and pages and forms, which ask it through Django alone.
 ONLY_ON_SQLITE = [
     "tests/apikeys/test_admin.py",
+    "tests/guard/test_people.py",
     "tests/guard/test_second_factor.py",
     "tests/guard/test_sign_in.py",
     "tests/guard/test_roles.py",
