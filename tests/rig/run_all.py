@@ -64,6 +64,7 @@ ONLY_ON_SQLITE = [
     "tests/sending/test_processes.py",
     "tests/sending/test_replies.py",
     "tests/sending/test_return_path.py",
+    "tests/sending/test_tasks.py",
     "tests/tracking/admin",
     "tests/tracking/hooks",
     "tests/tracking/test_answers.py",
