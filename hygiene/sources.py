@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 from hygiene.errors import CannotClean
 from hygiene.models import Line, Run
-from sending.models import Message, in_batch
+from sending.models import Message, Priority, in_batch
 
 COLUMNS = ("address", "email", "e-mail", "mail", "recipient", "email address", "e-mail address")
 
@@ -53,9 +53,14 @@ def next_lot(run: Run, *, size: int) -> Lot:
 def _batch(run: Run) -> QuerySet[Message]:
     """Return what was accepted in the same call; a run names it by itself or by one message."""
     named = run.batch_message_id or UUID(int=0)
-    one = Message.objects.filter(pk=named).only("batch_id").first()
+    one = Message.objects.filter(pk=named).only("batch_id", "priority").first()
     batch_id = named if one is None else one.batch_id
     if batch_id is None:
+        if one is not None and one.priority == Priority.BATCH:
+            raise CannotClean(
+                f"The message {named} was accepted before batches had ids, so nothing tells who "
+                "else was in its batch: give their addresses as a CSV file (--csv)."
+            )
         raise CannotClean(f"The message {named} was accepted by itself, not in a batch.")
     found = Message.objects.filter(in_batch(batch_id))
     if one is None and not found.exists():

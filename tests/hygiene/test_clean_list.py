@@ -354,6 +354,14 @@ def test_a_single_message_is_no_batch(profile: SendingProfile) -> None:
         run(batch=message.pk, no_dns=True)
 
 
+def test_batch_of_before_batches_had_ids_is_refused_with_another_way(
+    profile: SendingProfile,
+) -> None:
+    message = MessageFactory.create(profile=profile, priority=Priority.BATCH)
+    with pytest.raises(CommandError, match=r"accepted before batches had ids.*--csv"):
+        run(batch=message.pk, no_dns=True)
+
+
 def test_rows_can_be_read_by_a_program(file: str, tmp_path: Path) -> None:
     formula = tmp_path / "formula.csv"
     formula.write_text("=cmd|' /C calc'!A0@gone.example\n", encoding="utf-8")
