@@ -24,6 +24,8 @@ CHOOSABLE = (By.BATCH, By.VARIANT, By.TAG)
 BATCH_ID_VERSION = 7
 DEFAULT_DAYS = 30
 LONGEST = timedelta(days=3700)
+# A batch is named by the clock of a web server, and accepted by that of the database.
+CLOCKS_APART = timedelta(hours=1)
 MAX_POINTS = 2400  # hours of a hundred days
 MAX_ROWS = 100
 DEFAULT_ROWS = 10
@@ -149,12 +151,19 @@ def _figures(totals: Totals) -> dict[str, Any]:
 
 def _span(query: Mapping[str, str], *, zone: ZoneInfo, now: datetime) -> tuple[datetime, datetime]:
     """Return the span of time: as given, that of the batch, else the newest days."""
-    end = _moment(query.get("end", ""), "end", zone=zone) or now
     start = _moment(query.get("start", ""), "start", zone=zone)
-    if start is None:
-        start = end - timedelta(days=DEFAULT_DAYS)
-        if query.get("batch", "").strip():
-            start = min(start, made_at(_batch(query["batch"].strip())))
+    end = _moment(query.get("end", ""), "end", zone=zone)
+    batch = query.get("batch", "").strip()
+    if start is None and batch:
+        made = made_at(_batch(batch))
+        if end is None and query.get("step") == Step.HOUR:
+            # It is in one hour, and all hours since an old one would be too many steps.
+            made = min(made, now - CLOCKS_APART)
+            return made - CLOCKS_APART, made + CLOCKS_APART
+        end = end or now
+        start = min(end - timedelta(days=DEFAULT_DAYS), made - CLOCKS_APART)
+    end = end or now
+    start = start or end - timedelta(days=DEFAULT_DAYS)
     if not start < end:
         raise InvalidQuestion("start must be before end.")
     if end - start > LONGEST:

@@ -113,9 +113,35 @@ def test_a_batch_is_found_by_its_id_however_old_it_is() -> None:
                         expires_at=timezone.now() + timedelta(days=1)))  # fmt: skip
     rollups.roll()
     assert caller.ask(batch=str(batch_id))["totals"]["sent"] == 2
+    rows = caller.ask(batch=str(batch_id), step="hour")["rows"]
+    assert [row["sent"] for row in rows if row["sent"]] == [2]
+    assert len(rows) <= 4
     assert (
         caller.ask(batch=str(batch_id), start="2026-01-01", end="2026-01-02")["totals"]["sent"] == 0
     )
+
+
+def test_a_batch_is_found_where_the_clock_of_the_database_is_behind() -> None:
+    caller = Caller(sent=0)
+    batch_id = new_message_id()
+    at = made_at(batch_id) - timedelta(hours=1)
+    answered(handed_off(caller.profile, batch_id=batch_id, accepted_at=at))
+    rollups.roll()
+    milliseconds = int((timezone.now() - timedelta(days=40)).timestamp() * 1000)
+    old = UUID(int=milliseconds << 80 | 7 << 76 | 2 << 62)
+    answered(handed_off(caller.profile, batch_id=old, accepted_at=made_at(old) - timedelta(hours=1),
+                        expires_at=timezone.now() + timedelta(days=1)))  # fmt: skip
+    rollups.roll()
+    for one in (batch_id, old):
+        assert caller.ask(batch=str(one))["totals"]["sent"] == 1
+        rows = caller.ask(batch=str(one), step="hour")["rows"]
+        assert sum(row["sent"] for row in rows) == 1
+
+
+@pytest.mark.parametrize("time", ["00000000-0000", "e677d21f-dbff"])
+def test_an_id_of_the_first_or_last_day_of_all_is_of_no_batch(time: str) -> None:
+    told = Caller(sent=0).ask(batch=f"{time}-7000-8000-000000000000", step="hour")
+    assert sum(row["accepted"] for row in told["rows"]) == 0
 
 
 def test_the_rows_come_as_csv_for_a_spreadsheet() -> None:
