@@ -8,6 +8,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from sending.models import Message, Status, in_batch
+from sending.pseudonyms import AT_DOMAIN
 from stats import queries
 from stats.admin.charts import OUTCOMES
 from stats.models import SEPARATOR
@@ -28,10 +29,14 @@ RATES = (
 
 
 def first_of(batch_id: UUID) -> Message | None:
-    """Return the first message of a batch, which tells what all of it has in common."""
+    """Return the first message of a batch, which tells what all of it has in common.
+
+    Of who was forgotten no marks are left: such a message only where there is no other.
+    """
     found = Message.objects.filter(in_batch(batch_id))
     found = found.select_related("api_key", "template_version__template")
-    return found.defer("attribs", *LARGE).order_by("id").first()
+    found = found.defer("attribs", *LARGE).order_by("id")
+    return found.exclude(recipient__endswith=AT_DOMAIN).first() or found.first()
 
 
 def batch_context(message: Message, *, now: datetime) -> dict[str, Any]:

@@ -477,6 +477,24 @@ def test_batch_tells_how_far_it_is_and_when_it_ends(
     assert "1 deferred 451 4.3.0 Later" in text
 
 
+def test_batch_keeps_its_marks_though_its_first_recipient_was_forgotten(
+    viewer: Client, profile: SendingProfile
+) -> None:
+    batch_id = new_message_id()
+    ids = sorted(new_id_in(batch_id) for _ in range(3))
+    for place, identity in enumerate(ids):
+        fields = {"recipient": f"ann{place}@recipient.example", "variant": "Short", "tags": ["x"]}
+        accepted(profile, id=identity, batch_id=batch_id, **fields)
+    for place in range(3):
+        context, text = shown(viewer, f"{MESSAGES}batches/?of={batch_id}")
+        assert context["original"].id == ids[place]
+        assert "variant Short , tagged x" in text
+        Message.objects.filter(pk=ids[place]).update(status=Status.FAILED, next_attempt_at=None)
+        forget_recipient(f"ann{place}@recipient.example", by="me", now=timezone.now())
+    context, _ = shown(viewer, f"{MESSAGES}batches/?of={batch_id}")
+    assert context["original"].id == ids[0]
+
+
 def test_message_that_was_accepted_by_itself_has_no_batch(
     admin_client: Client, profile: SendingProfile
 ) -> None:
