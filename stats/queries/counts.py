@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db.models import Max, Min, Sum
+from django.db.models import Count, Max, Min, Sum
 
 from apikeys.models import ApiKey
 from sending.models import Stream, Template, TemplateVersion, made_at
@@ -109,23 +109,37 @@ def _next(place: datetime, *, step: Step, zone: ZoneInfo) -> datetime:
     return place + timedelta(days=7 if step == Step.WEEK else 1)
 
 
-def breakdown(cut: Cut, *, by: By, limit: int = 10, order: str = "accepted") -> Breakdown:
-    """Return the values of `by` with the most of `order` (a count of Totals), and the others.
+def breakdown(cut: Cut, *, by: By, limit: int = 10) -> Breakdown:
+    """Return the values of `by` with the most messages, and the others together.
 
     `cut` may name keys, or a value of the same dimension only: the counts know one at a time.
     """
+    if by == By.BATCH:
+        return _largest_batches(cut, limit=limit)
     found: dict[str, Totals] = defaultdict(Totals)
     for (value,), counts in rollups.sums(cut, "api_key" if by == By.KEY else "value", by=by):
         found[str(value)] += counts
     found = _folded(found, by=by)
-    ranked = sorted(found.items(), key=lambda one: (-getattr(one[1], order), one[0]))
-    labels = labels_of([value for value, _ in ranked[:limit]], by=by)
+    ranked = sorted(found.items(), key=lambda one: (-one[1].accepted, one[0]))
     rest = [counts for _, counts in ranked[limit:]]
+    return Breakdown(_shares(ranked[:limit], by=by), total_of(rest), len(rest))
+
+
+def _largest_batches(cut: Cut, *, limit: int) -> Breakdown:
+    """Let the database choose: there may be a batch for each second, and all are in hours."""
+    [rows] = rollups.rows_of(cut, by=By.BATCH)
+    largest = rollups.largest(rows, "value", limit=limit)
+    rest = rows.exclude(value__in=[value for value, _ in largest])
     return Breakdown(
-        rows=[Share(value, labels.get(value, value), counts) for value, counts in ranked[:limit]],
-        others=sum(rest, Totals()),
-        other_count=len(rest),
+        rows=_shares(largest, by=By.BATCH),
+        others=total_of(counts for _, counts in rollups.summed([rest])),
+        other_count=rest.aggregate(number=Count("value", distinct=True))["number"],
     )
+
+
+def _shares(ranked: list[tuple[str, Totals]], *, by: By) -> list[Share]:
+    labels = labels_of([value for value, _ in ranked], by=by)
+    return [Share(value, labels.get(value, value), counts) for value, counts in ranked]
 
 
 def _folded(found: dict[str, Totals], *, by: By) -> dict[str, Totals]:

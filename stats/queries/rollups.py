@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import reduce
+from operator import add
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet, Sum
+from django.db.models import F, QuerySet, Sum
 
 from apikeys.models import ApiKey
 from sending.models import RecipientDomain, TemplateVersion
 from sending.pacing.providers import DOMAINS
-from stats.models import MEASURES, SEPARATOR, Day, Dimension, Hour, Tally
+from stats.models import MEASURE_OF_STATUS, MEASURES, SEPARATOR, Day, Dimension, Hour, Tally
 from stats.queries.figures import By, Cut, Step, Totals
 
 SUMS = {f"sum_{name}": Sum(name) for name in MEASURES}
+# As `Totals.accepted`: each message is in one of these.
+ACCEPTED: Any = reduce(add, map(F, dict.fromkeys(MEASURE_OF_STATUS.values())))
 DERIVED = {
     By.KEY: Dimension.ALL,
     By.TEMPLATE: Dimension.VERSION,
@@ -123,6 +127,15 @@ def summed(
     for row in sums[0].union(*sums[1:], all=True) if len(sums) > 1 else sums[0]:
         totals = Totals(**dict(zip(MEASURES, row[depth:], strict=True)))
         yield row[: len(groups)], totals
+
+
+def largest(rows: QuerySet[Any], group: str, *, limit: int) -> list[tuple[Any, Totals]]:
+    """Return the sums of those rows that are the most messages together, by a column."""
+    ranked = rows.values_list(group).annotate(**SUMS, most=Sum(ACCEPTED))
+    return [
+        (value, Totals(**dict(zip(MEASURES, counts, strict=True))))
+        for value, *counts, _ in ranked.order_by("-most", group)[:limit]
+    ]
 
 
 def tallies(cut: Cut, series: Tally.Series) -> QuerySet[Tally]:

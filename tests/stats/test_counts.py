@@ -8,14 +8,16 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apikeys.models import ApiKey
-from sending.models import RecipientDomain, Status
+from sending.models import RecipientDomain, Status, made_at, new_message_id
 from stats import queries, rollups
-from stats.models import SEPARATOR, WAIT_RATIO, Tally
+from stats.models import SEPARATOR, WAIT_RATIO, Hour, Tally
 from stats.queries import By, Cut, Step
 from stats.queries.counts import begin_of
 from stats.rollups.deltas import Deltas
@@ -250,6 +252,25 @@ def test_a_breakdown_names_the_most_and_sums_the_others(key: ApiKey) -> None:
     found = queries.breakdown(today(), by=By.PROVIDER, limit=2)
     assert [(one.value, one.totals.taken) for one in found.rows] == [("gmail", 8), ("a.example", 2)]
     assert (found.other_count, found.others.taken) == (1, 1)
+
+
+def test_batches_are_ranked_and_the_others_summed_by_the_database(key: ApiKey) -> None:
+    hour = today().start
+    ids = [str(new_message_id()) for _ in range(5)]
+    for number, batch_id in enumerate(ids, start=1):
+        counted(key, {hour: number}, dimension="batch", value=batch_id)
+    Hour.objects.filter(value=ids[0]).update(waiting=10, opened=4)
+    Hour.objects.filter(value=ids[1]).update(opened=7)
+    with CaptureQueriesContext(connection) as asked:
+        found = queries.breakdown(today(), by=By.BATCH, limit=2)
+    assert [(one.value, one.totals.accepted) for one in found.rows] == [(ids[0], 11), (ids[4], 5)]
+    assert found.rows[0].label == f"{made_at(UUID(ids[0])):%Y-%m-%d %H:%M:%S} UTC"
+    assert (found.others.taken, found.others.opened, found.other_count) == (9, 7, 3)
+    assert any("LIMIT 2" in one["sql"] for one in asked)
+    found = queries.breakdown(today(), by=By.BATCH, limit=5)
+    assert (len(found.rows), found.others, found.other_count) == (5, queries.Totals(), 0)
+    before = Cut(start=hour - timedelta(days=2), end=hour)
+    assert queries.breakdown(before, by=By.BATCH).rows == []
 
 
 def test_a_cut_of_one_key_has_nothing_of_another(key: ApiKey) -> None:
