@@ -16,8 +16,6 @@ PATIENCE = 30
 # Whoever is alive holds its end of this standard output, the process that it started as well.
 PARENT = """
 import os, time
-import django
-django.setup()
 from sending import processes
 pool = processes.pool(1)
 print(pool.submit(os.getpid).result(), flush=True)
