@@ -39,7 +39,11 @@ def free_port() -> int:
 def _reserve(port: int) -> None:
     """Take the port's name, before its server listens; raise OSError when it is taken."""
     name = socket.socket(socket.AF_UNIX)
-    name.bind(f"\0billionmail-tests-{port}")
+    try:
+        name.bind(f"\0billionmail-tests-{port}")
+    except OSError:
+        name.close()
+        raise
     _reserved.append(name)
 
 
