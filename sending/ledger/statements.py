@@ -7,6 +7,7 @@ below, sends it and waits in one call, in which this thread holds up no other.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
@@ -19,7 +20,7 @@ Row = tuple[str, ...]
 
 
 class _Prepared(threading.local):
-    """The statements that this thread's connection knows by a number."""
+    """The statements that this thread's connection knows, and their names there."""
 
     def __init__(self) -> None:
         self.on: psycopg.Connection | None = None
@@ -27,6 +28,7 @@ class _Prepared(threading.local):
 
 
 _prepared = _Prepared()
+_numbers = itertools.count()
 
 
 def execute(statement: str, parameters: Sequence[str]) -> list[Row]:
@@ -51,11 +53,15 @@ def execute(statement: str, parameters: Sequence[str]) -> list[Row]:
 def _run(on: psycopg.Connection, statement: str, parameters: Sequence[bytes]) -> pq.abc.PGresult:
     if _prepared.on is not on:
         _prepared.on, _prepared.names = on, {}
-    name = _prepared.names.get(statement)
-    if name is None:
-        name = f"billionmail_{len(_prepared.names)}".encode()
-        _checked(on, on.pgconn.prepare(name, _numbered(statement)))
-        _prepared.names[statement] = name
+    if statement in _prepared.names:
+        try:
+            return _checked(on, on.pgconn.exec_prepared(_prepared.names[statement], parameters))
+        except psycopg.errors.InvalidSqlStatementName:
+            # psycopg has the server forget all statements after a rollback; nothing was done yet.
+            _prepared.names.clear()
+    name = f"billionmail_{next(_numbers)}".encode()
+    _checked(on, on.pgconn.prepare(name, _numbered(statement)))
+    _prepared.names[statement] = name
     return _checked(on, on.pgconn.exec_prepared(name, parameters))
 
 

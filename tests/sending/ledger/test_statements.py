@@ -62,3 +62,13 @@ def test_what_a_transaction_did_is_undone_with_it() -> None:
         assert execute("SELECT word FROM probe", []) == [("kept",)]
     finally:
         execute("DROP TABLE probe", [])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_statement_that_was_forgotten_is_prepared_again() -> None:
+    """After a rollback psycopg has the server forget all of them, ours among them."""
+    execute(QUESTION, ["a", "1"])
+    with connection.cursor() as cursor:
+        cursor.execute("DEALLOCATE ALL")
+    assert execute(QUESTION, ["a", "2"])[0][1] == "3"
+    assert execute(QUESTION, ["a", "3"])[0][1] == "4"
