@@ -55,12 +55,23 @@ class MessageStep(Protocol):
 
 
 def at_end_of_body(html: str, addition: str) -> str:
-    """Put it before the last ``</body>``, else before the last ``</html>``, else at the end."""
+    """Put it before the last ``</body>``, else before the last ``</html>``, else at the end.
+
+    One within another tag, such as a quoted value, or within an action ends nothing.
+    """
     for tag in ("</body", "</html"):
-        ends = [found.start() for found in re.finditer(tag, html, re.IGNORECASE)]
+        found = [match.start() for match in re.finditer(tag, html, re.IGNORECASE)]
+        ends = [
+            at for at in found if not (_is_within("<>", html, at) or _is_within("{}", html, at))
+        ]
         if ends:
             return html[: ends[-1]] + addition + html[ends[-1] :]
     return html + addition
+
+
+def _is_within(ends: str, html: str, at: int) -> bool:
+    """Tell whether what one character begins and another ends is open at a place."""
+    return html.rfind(ends[0], 0, at) > html.rfind(ends[1], 0, at)
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
-from hypothesis import HealthCheck, assume, given
+from hypothesis import HealthCheck, assume, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -205,6 +205,8 @@ def rendered(html: str, *, tracked: bool) -> str:
 
 
 @given(st.lists(st.sampled_from(NASTY), max_size=25).map("".join))
+@example('<a href="</body><a href={{.API.u}} >')
+@example('{{"</body>href="}}')
 @hypothesis_settings(max_examples=300, suppress_health_check=list(HealthCheck), deadline=None)
 def test_html_outside_the_links_is_identical_whatever_it_is(html: str) -> None:
     try:
