@@ -198,7 +198,7 @@ def accept_mishaps(scene: Scene) -> None:
         ]
         scene.outcomes[kind] = ("sent",)
         if kind in sink.AMBIGUOUS:
-            scene.handed_off |= set(recipients)
+            scene.handed_off.update(set(recipients))
             scene.outcomes[kind] = ("sent", "unknown")
         if kind == "body-drop":  # so short a body has left before the drop: it looks ambiguous
             scene.outcomes[kind] = ("sent", "unknown")
@@ -260,7 +260,7 @@ def accept_for_provider(scene: Scene) -> None:
         recipients = [one for key in keys for one in scene.accept(number, keys=[key], kind=kind)]
         scene.outcomes[kind] = ("sent",)
         if kind in provider.AMBIGUOUS:
-            scene.handed_off |= set(recipients)
+            scene.handed_off.update(set(recipients))
             scene.outcomes[kind] = ("sent", "unknown")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -52,8 +52,9 @@ def judge(
     """Return the verdict on a round that is at rest.
 
     `handed_off`: recipients whose message was on the wire at a fault; only they may get a copy
-    more, and not where the key's policy is ``hold``. `outcomes`: the statuses that may stand at
-    the end, by the word that a recipient begins with; ``sent`` alone for the others.
+    more, one for each fault, and not where the key's policy is ``hold``. `outcomes`: the
+    statuses that may stand at the end, by the word that a recipient begins with; ``sent`` alone
+    for the others.
     """
     rows = [
         Row(str(found[0]), *found[1:])
@@ -64,7 +65,7 @@ def judge(
         verdict.outcomes[row.status] = verdict.outcomes.get(row.status, 0) + 1
     taken = stage.hop.taken
     _judge_losses(verdict, rows, promises, taken)
-    _judge_copies(verdict, rows, promises, taken, set(handed_off))
+    _judge_copies(verdict, rows, promises, taken, Counter(handed_off))
     _judge_ledger(verdict, rows, outcomes)
     _judge_chains(verdict, stage, rows)
     return verdict
@@ -99,17 +100,17 @@ def _judge_copies(
     rows: list[Row],
     promises: Promises,
     taken: Mapping[str, list[str]],
-    handed_off: set[str],
+    handed_off: Counter[str],
 ) -> None:
     copied = {recipient for recipient, ids in taken.items() if len(ids) > 1}
     verdict.duplicated = sum(len(taken[recipient]) - 1 for recipient in copied)
     held = {who for who, key in promises.accepted.items() if key.endswith("hold")}
-    verdict.allowed = len(handed_off - held)
-    verdict.check(copied - handed_off, "doubled, though not on the wire at the fault")
+    verdict.allowed = sum(times for who, times in handed_off.items() if who not in held)
+    verdict.check(copied - handed_off.keys(), "doubled, though not on the wire at the fault")
     verdict.check(copied & held, "doubled under the policy hold")
     verdict.check(
-        {one for one in copied if len(taken[one]) > 2 and one in handed_off} if copied else (),
-        "at the next hop more than twice",
+        {one for one in copied if len(taken[one]) > 1 + handed_off[one] > 1},
+        "at the next hop more often than it was on the wire at a fault",
     )
     ids = {row.recipient: row.message_id for row in rows}
     verdict.check(

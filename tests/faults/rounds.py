@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ class Scene:
     load: Load
     dice: Random
     messages: int
-    handed_off: set[str] = field(default_factory=set)
+    handed_off: Counter[str] = field(default_factory=Counter)
     outcomes: dict[str, Collection[str]] = field(default_factory=dict)
 
     def accept(
@@ -61,7 +62,7 @@ class Scene:
     def note_handed_off(self) -> None:
         """Remember who was on the wire: the mail of these may be doubled, or held as unknown."""
         time.sleep(0.2)  # statements that a dead worker has sent still run
-        self.handed_off |= self.stage.handed_off()
+        self.handed_off.update(self.stage.handed_off())
         self.outcomes["plain"] = ("sent", "unknown")
 
     @contextmanager
