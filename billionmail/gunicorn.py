@@ -18,6 +18,9 @@ control_socket_disable = True
 
 def post_worker_init(worker: Any) -> None:
     """Start what stands beside the requests; the applications can be imported only now."""
+    from sending.garbage import collect_rarely  # noqa: PLC0415
+
+    collect_rarely()
     if not _tracks():
         return
     from tracking import drainer, reach  # noqa: PLC0415

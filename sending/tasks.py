@@ -6,7 +6,6 @@ the second until the next sweep, one too many costs nothing.
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 import time
@@ -15,13 +14,13 @@ from celery import shared_task
 from kombu.exceptions import OperationalError as BrokerError
 
 from sending import caps, delivery
+from sending.garbage import collect_rarely
 from sending.worker_steps import PeriodicStep, WorkerStep
 
 log = logging.getLogger(__name__)
 
 COALESCE_SECONDS = 0.05
 BELL_LIFETIME_SECONDS = 10
-GARBAGE_THRESHOLD = 50_000
 PLACES_AT_ONCE = 1000
 
 
@@ -76,7 +75,7 @@ class DeliverStep(WorkerStep):
 
     def start(self, parent: object) -> None:
         """Begin to deliver."""
-        _collect_garbage_rarely()
+        collect_rarely()
         delivery.start()
 
     def stop(self, parent: object) -> None:
@@ -101,10 +100,3 @@ class CapStep(PeriodicStep):
     def work(self) -> None:
         """Remove what counts no more."""
         forget_old_places()
-
-
-def _collect_garbage_rarely() -> None:
-    """Spare the collector what stays for ever: looking through it costs a tenth of a delivery."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE_THRESHOLD, 20, 50)
