@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import email
-import email.policy
 import json
 import re
 import signal
@@ -11,6 +11,9 @@ import socket
 import sqlite3
 import stat
 import subprocess
+from collections.abc import Iterator
+from email.message import EmailMessage
+from email.policy import default
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,8 @@ from tests.sink import free_port
 
 pytestmark = pytest.mark.integration
 
+READY = "Ctrl-C stops it"
+
 
 class Trial:
     """An installation in a directory of its own."""
@@ -30,13 +35,23 @@ class Trial:
         self.log = directory / "log"
         self.port = free_port()
         self.environment = {"DATA_DIR": str(directory / "var"), "PORT": str(self.port)}
+        self._running = contextlib.ExitStack()
+        self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self):
+    def run(self):
         return program("-m", "billionmail.embedded", log=self.log, **self.environment)
 
-    def wait(self) -> None:
+    def start(self) -> None:
+        told = self.output.count(READY) if self.log.exists() else 0
+        self._process = self._running.enter_context(self.run())
         wait_until(lambda: answers(f"http://127.0.0.1:{self.port}/healthz"))
-        wait_until(lambda: "Ctrl-C stops it" in self.output)
+        wait_until(lambda: self.output.count(READY) > told)
+
+    def stop(self, number: int) -> int:
+        return stop(self._process, number)
+
+    def close(self) -> None:
+        self._running.close()
 
     @property
     def output(self) -> str:
@@ -46,8 +61,11 @@ class Trial:
     def facts(self) -> dict[str, str]:
         return json.loads((self.directory / "var/first-run.json").read_text())
 
-    def mails(self) -> list[Path]:
-        return sorted((self.directory / "var/inbox").glob("*.eml"))
+    def mails(self, word: str) -> list[EmailMessage]:
+        """Return the mails to those whose address has the word in it."""
+        inbox = (self.directory / "var/inbox").glob("*.eml")
+        mails = [email.message_from_bytes(file.read_bytes(), policy=default) for file in inbox]
+        return [mail for mail in mails if word in mail["To"]]
 
     def kinds(self) -> set[str]:
         with sqlite3.connect(self.directory / "var/billionmail.sqlite3") as connection:
@@ -71,91 +89,90 @@ class Trial:
         )
 
 
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
+    """Return an installation that runs since its first start; who stops it starts it again."""
+    made = Trial(tmp_path_factory.mktemp("trial"))
+    made.start()
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def trial(tmp_path: Path) -> Trial:
+def unstarted(tmp_path: Path) -> Trial:
     return Trial(tmp_path)
 
 
-def test_a_first_start_ends_in_a_mail_that_can_be_seen_and_a_second_changes_nothing(
-    trial: Trial,
-) -> None:
-    with trial.start() as running:
-        trial.wait()
-        facts = trial.facts
-        assert list(facts) == ["url", "admin_username", "admin_password", "api_key", "inbox_url"]
-        file = trial.directory / "var/first-run.json"
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+def test_a_first_start_ends_in_a_mail_that_can_be_seen(trial: Trial) -> None:
+    facts = trial.facts
+    assert list(facts) == ["url", "admin_username", "admin_password", "api_key", "inbox_url"]
+    file = trial.directory / "var/first-run.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
-        curl = re.search(r"  curl .*?(?=\n\n)", trial.output, re.DOTALL)[0]
-        answer = subprocess.run(curl, shell=True, capture_output=True, check=True)
-        assert json.loads(answer.stdout)["msg"] == "Email sent successfully"
-        wait_until(trial.mails)
-        assert b"Subject: Welcome, Ann!" in trial.mails()[0].read_bytes()
-        assert "you@example.com" in requests.get(facts["inbox_url"], timeout=60).text
+    curl = re.search(r"  curl .*?(?=\n\n)", trial.output, re.DOTALL)[0]
+    answer = subprocess.run(curl, shell=True, capture_output=True, check=True)
+    assert json.loads(answer.stdout)["msg"] == "Email sent successfully"
+    wait_until(lambda: trial.mails("you@"))
+    assert trial.mails("you@")[0]["Subject"] == "Welcome, Ann!"
+    assert "you@example.com" in requests.get(facts["inbox_url"], timeout=60).text
 
-        session = requests.Session()
-        login = session.get(facts["url"] + "/admin/login/", timeout=60)
-        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', login.text)[1]
-        page = session.post(
-            login.url + "?next=/admin/",
-            {
-                "csrfmiddlewaretoken": token,
-                "username": facts["admin_username"],
-                "password": facts["admin_password"],
-            },
-            headers={"Referer": login.url},
-            timeout=60,
-        )
-        assert page.url.endswith("/admin/")
-        assert "Log out" in page.text
-        assert stop(running, signal.SIGINT) == 0
-
-    with trial.start():
-        trial.wait()
-        assert trial.facts == facts
-        assert trial.send("again@example.com").status_code == 200
-        assert trial.send_in_chunks("chunks@example.com").status_code == 200
-        wait_until(lambda: len(trial.mails()) == 3)
+    session = requests.Session()
+    login = session.get(facts["url"] + "/admin/login/", timeout=60)
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', login.text)[1]
+    page = session.post(
+        login.url + "?next=/admin/",
+        {
+            "csrfmiddlewaretoken": token,
+            "username": facts["admin_username"],
+            "password": facts["admin_password"],
+        },
+        headers={"Referer": login.url},
+        timeout=60,
+    )
+    assert page.url.endswith("/admin/")
+    assert "Log out" in page.text
     assert "Traceback" not in trial.output
 
 
 def test_an_opening_and_a_click_are_in_the_history_soon(trial: Trial) -> None:
-    with trial.start():
-        trial.wait()
-        assert trial.send("ann@example.com").status_code == 200
-        wait_until(trial.mails)
-        mail = email.message_from_bytes(trial.mails()[0].read_bytes(), policy=email.policy.default)
-        html = mail.get_body(("html",)).get_content()
-        for address in re.findall(r'"(http://127[^"]+/t/[^"]+)"', html):
-            requests.get(address, allow_redirects=False, timeout=60).raise_for_status()
-        wait_until(lambda: {"opened", "clicked"} <= trial.kinds())
+    assert trial.send("reader@example.com").status_code == 200
+    wait_until(lambda: trial.mails("reader@"))
+    html = trial.mails("reader@")[0].get_body(("html",)).get_content()
+    for address in re.findall(r'"(http://127[^"]+/t/[^"]+)"', html):
+        requests.get(address, allow_redirects=False, timeout=60).raise_for_status()
+    wait_until(lambda: {"opened", "clicked"} <= trial.kinds())
     assert "Tracked links may not work" not in trial.output
 
 
-def test_mail_that_waits_when_it_stops_is_sent_at_the_next_start(trial: Trial) -> None:
-    with trial.start() as running:
-        trial.wait()
-        for number in range(30):
-            assert trial.send(f"r{number}@example.com").status_code == 200
-        stop(running, signal.SIGTERM)
-    with trial.start():
-        trial.wait()
-        wait_until(lambda: len(trial.mails()) == 30)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_another_start_sends_what_waits_and_changes_nothing(trial: Trial, number: int) -> None:
+    facts, word = trial.facts, f"of-{number}-"
+    for place in range(30):
+        assert trial.send(f"{word}{place}@example.com").status_code == 200
+    assert trial.stop(number) == 0
+
+    trial.start()
+    wait_until(lambda: len(trial.mails(word)) == 30)
+    assert trial.facts == facts
+    assert trial.send_in_chunks(f"chunks-{word}@example.com").status_code == 200
+    wait_until(lambda: len(trial.mails(word)) == 31)
+    assert "Traceback" not in trial.output
 
 
-def test_a_port_in_use_is_said_before_anything_is_made(trial: Trial) -> None:
-    with socket.create_server(("127.0.0.1", trial.port)), trial.start() as running:
+def test_a_port_in_use_is_said_before_anything_is_made(unstarted: Trial) -> None:
+    with socket.create_server(("127.0.0.1", unstarted.port)), unstarted.run() as running:
         assert running.wait(timeout=60) == 1
-    assert f"Port {trial.port} (PORT) cannot be used" in trial.output
-    assert not (trial.directory / "var").exists()
+    assert f"Port {unstarted.port} (PORT) cannot be used" in unstarted.output
+    assert not (unstarted.directory / "var").exists()
 
 
 @pytest.mark.parametrize("directory", ["/proc/nowhere", "{file}", "{file}/var"])
-def test_a_data_dir_that_cannot_be_used_is_one_line(trial: Trial, directory: str) -> None:
-    file = trial.directory / "file"
+def test_a_data_dir_that_cannot_be_used_is_one_line(unstarted: Trial, directory: str) -> None:
+    file = unstarted.directory / "file"
     file.touch()
-    trial.environment["DATA_DIR"] = directory.format(file=file)
-    with trial.start() as running:
+    unstarted.environment["DATA_DIR"] = directory.format(file=file)
+    with unstarted.run() as running:
         assert running.wait(timeout=60) == 1
-    assert trial.output.startswith(f"DATA_DIR is {trial.environment['DATA_DIR']}, which cannot")
-    assert trial.output.count("\n") == 1
+    wanted = unstarted.environment["DATA_DIR"]
+    assert unstarted.output.startswith(f"DATA_DIR is {wanted}, which cannot")
+    assert unstarted.output.count("\n") == 1
