@@ -30,3 +30,5 @@ RECENT_SECONDS = 0
 # A test that sets a limit sees it at once, and nothing asks the name servers of this machine.
 PACING_RECENT_SECONDS = 0
 MX_LOOKUPS = False
+# Each test client builds the middleware anew: WhiteNoise is not to list all files for each of them.
+WHITENOISE_AUTOREFRESH = True
