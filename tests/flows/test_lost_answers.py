@@ -50,6 +50,7 @@ def production(tmp_path: Path, route: Route) -> Production:
 def behind_proxy(production: Production, proxy: Proxy) -> Iterator[Production]:
     name = connection.settings_dict["NAME"]
     production.environment["DATABASE_URL"] = f"postgres://postgres@127.0.0.1:{proxy.port}/{name}"
+    production.environment["WEB_WORKERS"] = "1"
     with production.web():
         wait_until(lambda: answers(production.url + "/readyz"))
         yield production

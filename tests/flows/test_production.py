@@ -82,6 +82,8 @@ def redis_url() -> Iterator[str]:
 @pytest.fixture
 def production(tmp_path: Path, redis_url: str, route: Route) -> Iterator[Production]:
     running = Production(tmp_path, redis_url)
+    # Who needs several asks for them: each is a second of processor time.
+    running.environment["WEB_WORKERS"] = "1"
     with running.web():
         wait_until(lambda: answers(running.url + "/readyz"))
         yield running
