@@ -10,8 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.billionmail.test_stalled import Web
-from tests.billionmail.test_stalled import web as web
+from tests.billionmail.web import Web
 from tests.processes import wait_until
 from tracking import tokens
 from tracking.hits import GIF, Record

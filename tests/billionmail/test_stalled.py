@@ -2,68 +2,19 @@
 
 from __future__ import annotations
 
-import socket
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 import requests
 from django.conf import settings
 
-from billionmail.embedded import SECRETS
-from tests.processes import answers, program, wait_until
-from tests.sink import free_port
+from tests.billionmail.web import READ_SECONDS, THREADS, Web
 
 pytestmark = pytest.mark.integration
 
-THREADS = 2
-READ_SECONDS = 2
 SEND = "/api/batch_mail/api/send"
 HEAD = f"POST {SEND} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: x\r\n".encode()
-
-
-class Web:
-    """The web server with few threads and little patience."""
-
-    def __init__(self, port: int, log: Path) -> None:
-        self.port = port
-        self.log = log
-        self.url = f"http://127.0.0.1:{port}"
-
-    def connect(self, sent: bytes) -> socket.socket:
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
-        connection.sendall(sent)
-        return connection
-
-    def answers_within(self, seconds: float) -> bool:
-        try:
-            return requests.get(f"{self.url}/healthz", timeout=seconds).ok
-        except requests.RequestException:
-            return False
-
-
-@pytest.fixture(scope="module")
-def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
-    directory = tmp_path_factory.mktemp("web")
-    port = free_port()
-    environment = {
-        "DATA_DIR": str(directory),
-        "BIND": f"127.0.0.1:{port}",
-        "WEB_WORKERS": "1",
-        "WEB_THREADS": str(THREADS),
-        "REQUEST_READ_SECONDS": str(READ_SECONDS),
-        "LOG_LEVEL": "WARNING",
-    } | dict.fromkeys(SECRETS, "t" * 40)
-    log = directory / "log"
-    with program("manage.py", "migrate", log=log, **environment) as migrating:
-        assert migrating.wait(timeout=60) == 0
-    arguments = ("-m", "gunicorn", "billionmail.wsgi", "-c", "billionmail/gunicorn.py")
-    with program(*arguments, log=log, **environment):
-        running = Web(port, log)
-        wait_until(lambda: answers(f"{running.url}/healthz"))
-        yield running
 
 
 @pytest.mark.parametrize(
