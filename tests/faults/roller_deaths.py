@@ -34,6 +34,7 @@ from stats.rollups.horizon import Horizon  # noqa: E402
 from tests.factories.facts import FactFactory  # noqa: E402
 from tests.factories.sending import SendingProfileFactory  # noqa: E402
 from tests.factories.tracking import HitFactory  # noqa: E402
+from tests.processes import wait_until  # noqa: E402
 from tests.stats.stories import accepted, answered, handed_off  # noqa: E402
 from tracking import visits  # noqa: E402
 from tracking.events import record_hits  # noqa: E402
@@ -41,6 +42,9 @@ from tracking.events import record_hits  # noqa: E402
 WRITERS = 2
 # From when it is connected. To count a lot takes a part of that.
 LIFE_SECONDS = (0.0, 0.3)
+# How many are killed in the middle for each that lives until it has counted something: on a slow
+# machine none would.
+MIDDLE = 9
 ROLLER = "roller-that-dies"
 
 
@@ -54,11 +58,14 @@ def main(seed: str, deaths: int) -> None:
     began_at = _progress()
     writers = [_fork(partial(write, key_id, seed=f"{seed}:{at}")) for at in range(WRITERS)]
     interrupted = 0
-    for _ in range(deaths):
+    for number in range(1, deaths + 1):
         ready, is_ready = os.pipe()
         roller = _fork(partial(roll, is_ready))
         os.read(ready, 1)
-        time.sleep(rng.uniform(*LIFE_SECONDS))
+        if number % (MIDDLE + 1):
+            time.sleep(rng.uniform(*LIFE_SECONDS))
+        else:
+            wait_until(partial(_has_counted_since, _progress()))
         interrupted += _is_counting()
         for end in (ready, is_ready):
             os.close(end)
@@ -133,6 +140,10 @@ def _fork(act: Callable[[], None]) -> int:
 
 def _progress() -> int:
     return Progress.objects.get().event_id
+
+
+def _has_counted_since(event_id: int) -> bool:
+    return _progress() > event_id
 
 
 def _is_counting() -> bool:
