@@ -210,7 +210,9 @@ facts_of_one = st.lists(
     ),
     parts=st.integers(min_value=1, max_value=4),
 )
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_facts_in_any_order_end_in_the_highest_rank(
     tellings: tuple[Sequence[tuple[Status, int]], int], parts: int
 ) -> None:
