@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -113,9 +112,7 @@ def fits(page: Page) -> bool:
 
 
 def keep(page: Page, name: str) -> None:
-    """Keep how the page looks, for somebody who wants to see it: no test looks at it again."""
-    if "KEEP_PAGES" not in os.environ:
-        return
+    """Keep how the page looks."""
     ARTIFACTS.mkdir(exist_ok=True)
     page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
 
