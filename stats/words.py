@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta, tzinfo
 
 from django.utils import timezone
 from django.utils.html import format_html
@@ -20,6 +20,16 @@ MINUTE, HOUR, DAY = 60, 3600, 86_400
 def number(value: int) -> str:
     """Return a count with its thousands apart."""
     return f"{value:,}"
+
+
+def days_of(zone: tzinfo, *, at: datetime) -> str:
+    """Return the name of a zone and, where that is not midnight, from when its days are counted.
+
+    Counts are by hours of UTC, which begin within its hours in some zones.
+    """
+    offset = at.astimezone(zone).utcoffset() or timedelta()
+    minutes = int(offset.total_seconds()) // MINUTE % MINUTE
+    return f"{zone}, days from 00:{minutes:02} on" if minutes else str(zone)
 
 
 def short(value: float) -> str:

@@ -16,7 +16,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
 from apikeys.models import ApiKey
-from stats import queries
+from stats import queries, words
 from stats.admin.cards import cards
 from stats.admin.charts import outcomes
 from stats.admin.spans import CHOICES, Span, read_span
@@ -37,7 +37,7 @@ def figures_of(course: Course, *, span: Span) -> dict[str, Any]:
     return {
         "span": span,
         "span_choices": CHOICES.items(),
-        "zone": str(span.cut.zone),
+        "zone": words.days_of(span.cut.zone, at=span.cut.start),
         "cards": cards(course, compared=span.compared),
         "chart": outcomes(course.points, step=span.step),
     }

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from sending.models import SenderDomain
-from stats import queries
+from stats import queries, words
 from stats.admin.pages import figures_of, key_rows
 from stats.admin.spans import CHOICES, Span
 from stats.models import SEPARATOR
@@ -35,7 +35,11 @@ KINDS = {
 
 def of_span(span: Span) -> dict[str, Any]:
     """Return the context of the choice of the time."""
-    return {"span": span, "span_choices": CHOICES.items(), "zone": str(span.cut.zone)}
+    return {
+        "span": span,
+        "span_choices": CHOICES.items(),
+        "zone": words.days_of(span.cut.zone, at=span.cut.start),
+    }
 
 
 def values_context(by: By, *, span: Span, place: str) -> dict[str, Any]:
