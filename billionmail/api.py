@@ -243,7 +243,7 @@ def _answer(
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer what Django refuses before any view: a host name that is not ours, for example."""
-    return _error_page(
+    return error_page(
         request,
         400,
         "this server does not answer to that host name, or the request is malformed. "
@@ -253,15 +253,16 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer an unknown address: the envelope below /api/, a page elsewhere."""
-    return _error_page(request, 404, "there is nothing at this address.")
+    return error_page(request, 404, "there is nothing at this address.")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer a defect of ours without its details: the envelope below /api/, a page elsewhere."""
-    return _error_page(request, 500, "something is broken here; the log of the server says what.")
+    return error_page(request, 500, "something is broken here; the log of the server says what.")
 
 
-def _error_page(request: HttpRequest, http_status: int, msg: str) -> HttpResponse:
+def error_page(request: HttpRequest, http_status: int, msg: str) -> HttpResponse:
+    """Answer with what is wrong: the envelope below /api/, a page elsewhere."""
     if f"{request.path}/".startswith("/api/"):
         body = envelope(success=False, code=1005, msg=f"Sending failed: {msg}")
         return JsonResponse(body, status=http_status)

@@ -11,11 +11,12 @@ from typing import Any
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest, HttpResponsePermanentRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 from django.middleware.common import CommonMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.deprecation import MiddlewareMixin
 
+from billionmail.api import error_page
 from guard.gate import SecondFactorGate
 
 FOR_RECIPIENTS = "/t/"
@@ -30,6 +31,22 @@ class ForPeople(MiddlewareMixin):
         if request.path_info.startswith(FOR_PROGRAMS):
             return self.get_response(request)
         return super().__call__(request)
+
+
+class NoNul(ForPeople, MiddlewareMixin):
+    """Refuse a NUL in an address or a cookie: PostgreSQL cannot even be asked for such a text.
+
+    The fields of forms refuse it themselves.
+    """
+
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        """Look at what lists are filtered by, and at what names a session."""
+        query = request.META.get("QUERY_STRING", "")
+        if "%00" in query or "\0" in query or "\0" in "".join(request.COOKIES.values()):
+            return error_page(
+                request, 400, "the address or a cookie has a NUL character; no stored text has one."
+            )
+        return None
 
 
 class Sessions(ForPeople, SessionMiddleware):

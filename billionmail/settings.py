@@ -110,6 +110,7 @@ PERSONAL_TEXTS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "billionmail.middleware.NoNul",
     "billionmail.middleware.Sessions",
     "billionmail.middleware.Common",
     "billionmail.middleware.CsrfTokens",
