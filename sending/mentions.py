@@ -18,14 +18,13 @@ from django.db.models.functions import Cast
 
 from sending.models import Message, Status
 from sending.models.message import WAITING
+from sending.notations import certain_parts, notations_of
 
 STRUCK = "[forgotten]"
 # Who sends is no recipient; the recipient has a pseudonym, and the domain is counted. A mark, which
 # is counted too, cannot name an address: acceptance refuses an @ in it.
 SENDER = {"sender_address", "sender_name", "reply_to"}
 KEPT = {*SENDER, "recipient", "recipient_domain", "message_id", "variant", "tags"}
-# An address of the like may end or begin within a longer one.
-PART = r"[\w.!#$%&'*+/=?^`{|}~-]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Mention:
 
 def find(address: str) -> Iterator[Mention]:
     """Yield every text that names a case-folded address."""
-    is_named = _pattern(address).search
+    is_named = notations_of(address).search
     for label in settings.PERSONAL_TEXTS:
         name, _, only = label.partition(":")
         model = apps.get_model(name)
@@ -56,7 +55,7 @@ def strike(address: str) -> tuple[int, int]:
 
     A mail to somebody else that is still to be sent keeps what it says until it has left.
     """
-    pattern = _pattern(address)
+    pattern = notations_of(address)
     struck = waiting = 0
     for mention in list(find(address)):
         row = mention.row
@@ -72,10 +71,6 @@ def strike(address: str) -> tuple[int, int]:
     return struck, waiting
 
 
-def _pattern(address: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!{PART}){re.escape(address)}(?![\w-]|\.\w)", re.IGNORECASE)
-
-
 def _fields(model: type[Model]) -> list[Field[Any, Any]]:
     return [
         field
@@ -88,18 +83,20 @@ def _fields(model: type[Model]) -> list[Field[Any, Any]]:
 def _candidates(
     model: type[Model], fields: list[Field[Any, Any]], address: str
 ) -> QuerySet[Model, Model]:
-    """Return the rows in which the address, or a longer one, is named."""
+    """Return the rows in which the address may be named."""
     casts = {
         f"{field.name}_text": Cast(field.name, TextField())
         for field in fields
         if isinstance(field, JSONField)
     }
-    # Outside ASCII, databases differ in what is the same in another case: the part before is asked.
-    plain = max(re.split(r"[^ -~]+", address), key=len)
+    local, hosts = certain_parts(address)
     condition = Q(pk__in=[])
     for field in fields:
         name = f"{field.name}_text" if f"{field.name}_text" in casts else field.name
-        condition |= Q(**{f"{name}__icontains": plain})
+        named = Q(**{f"{name}__icontains": local})
+        condition |= named & Q(
+            *[Q(**{f"{name}__icontains": host}) for host in hosts], _connector=Q.OR
+        )
     return model._base_manager.annotate(**casts).filter(condition)
 
 

@@ -126,7 +126,7 @@ def write_down_elsewhere(message: Message) -> None:
     Alert.objects.create(
         kind=Alert.Kind.REFUSALS,
         subject="everybody",
-        text=f"So it is with <{ANN}>.",
+        text=f"So it is with <{ANN}>, to={ANN}, and bounce+{ANN.replace('@', '=')}@list.example.",
         first_at=timezone.now(),
         last_at=timezone.now(),
     )
