@@ -61,8 +61,8 @@ EHLO_NAME = env.str("EHLO_NAME", default="")
 # --- Applications -------------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    "billionmail.apps.BillionMailConfig",  # before what it has other templates for
     "unfold",
-    "billionmail.apps.BillionMailConfig",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

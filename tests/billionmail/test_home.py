@@ -212,3 +212,11 @@ def test_people_have_the_look_of_the_other_pages(admin_client: Client, page: str
     shown = admin_client.get(f"/admin/{page}")
     assert shown.status_code == 200
     assert "unfold" in shown.content.decode()
+
+
+def test_the_name_of_an_object_stands_as_it_is_written(admin_client: Client) -> None:
+    message = MessageFactory.create(recipient="ann@recipient.example")
+    shown = admin_client.get(f"/admin/sending/message/{message.pk}/change/").content.decode()
+    head = shown[shown.index("<h1") : shown.index("</h1>")]
+    assert "ann@recipient.example" in head
+    assert "Messages" in head

@@ -107,8 +107,14 @@ def on_screen(page: Page, width: int, scheme: Any) -> None:
 
 
 def fits(page: Page) -> bool:
-    """Tell whether nobody has to scroll sideways."""
-    return bool(page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
+    """Tell whether nobody has to scroll sideways, the page or a table on it."""
+    return bool(
+        page.evaluate(
+            "[document.documentElement, ...document.querySelectorAll('.bm-scroll')].every("
+            "one => !one.checkVisibility({contentVisibilityAuto: true})"
+            " || one.scrollWidth <= one.clientWidth)"
+        )
+    )
 
 
 def keep(page: Page, name: str) -> None:
