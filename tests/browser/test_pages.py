@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
 
 PASSWORD = "correct horse battery staple"
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
-PHONE, DESKTOP = (400, "dark"), (1280, "light")
+PHONE, DESKTOP = (390, "dark"), (1280, "light")
 SETTLED_MS = 100  # what a page asks for after it is loaded, it asks at once
 # A blue square.
 LOGO = (
