@@ -16,19 +16,25 @@ REMOVED_AT_ONCE = 1000
 def forget_old(*, now: datetime) -> None:
     """Remove the addresses of runs that can be neither applied nor undone any more. Idempotent.
 
-    Their counts stay.
+    Their counts stay. What nobody reads any more cannot either: whoever read the file has ended.
     """
+    _give_up_reading(now=now)
     before = now - KEPT
     old = Run.objects.filter(forgotten_at=None, created_at__lt=before)
     old = old.exclude(state__in=[Run.State.APPLYING, Run.State.UNDOING])
     for run in old.exclude(applied_at__gt=before, undone_at=None).order_by("id"):
         _remove(Finding.objects.filter(run=run))
         _remove(Line.objects.filter(run=run))
-        changes = {"forgotten_at": now, "report": run.report | {"examples": {}}}
-        if run.state == Run.State.LOADING:
-            # Whoever read the file has ended long ago.
-            changes |= {"state": Run.State.FAILED, "trouble": "The file was never read to its end."}
-        Run.objects.filter(pk=run.pk).update(**changes)
+        report = run.report | {"examples": {}}
+        Run.objects.filter(pk=run.pk).update(forgotten_at=now, report=report)
+
+
+def _give_up_reading(*, now: datetime) -> None:
+    told = "The file was never read to its end. Clean it anew; nothing was changed."
+    let_go = Run.objects.filter(state=Run.State.LOADING, lease_until__lt=now)
+    let_go.update(state=Run.State.FAILED, trouble=told, holder=None, lease_until=None)
+    # Also of a run that was given up before these could be removed.
+    _remove(Line.objects.filter(run__state=Run.State.FAILED))
 
 
 def _remove(rows: QuerySet[Finding] | QuerySet[Line]) -> None:

@@ -26,6 +26,7 @@ ONLY_ON_POSTGRES = [
     "tests/flows/test_suppressions_api.py",
     "tests/flows/test_unsubscribe_race.py",
     "tests/guard/test_watch.py",
+    "tests/hygiene/test_killed.py",
     "tests/sending/ledger/test_statements.py",
     "tests/sending/pacing",
     "tests/sending/test_delivery_to_real_servers.py",
