@@ -8,6 +8,7 @@ usage: entrypoint.sh ROLE [ARGUMENTS]
   web      serve the API, the dashboard and the tracking links (gunicorn)
   worker   deliver mail; run as many as you like (Celery worker)
   beat     ring the workers on schedule; run exactly one (Celery beat)
+  reports  take in bounces and complaints by mail, on port 2526 (SMTP)
   migrate  bring the database up to date, then report what is unsafe
   manage   run a management command, for example: manage createsuperuser
 TEXT
@@ -36,6 +37,10 @@ case $role in
     # It only rings: it needs no database, and may forget its schedule.
     exec celery -A billionmail beat --schedule "${DATA_DIR:-var}/beat-schedule" \
       --loglevel INFO "$@"
+    ;;
+  reports)
+    wait_for_database
+    exec python manage.py receive_reports --host 0.0.0.0 "$@"
     ;;
   migrate)
     wait_for_database

@@ -15,7 +15,7 @@ DOCKER = Path(__file__).resolve().parents[2] / "docker"
 TEXT = (DOCKER / "compose.yaml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {"migrate", "web", "worker", "beat"}
+OURS = {"migrate", "web", "worker", "beat", "reports"}
 SECRETS = {
     "SECRET_KEY",
     "API_KEY_HASH_KEY",
@@ -45,8 +45,12 @@ def explained_in_example() -> set[str]:
     return set(re.findall(r"^(?:# )?([A-Z][A-Z_0-9]+)=", example, flags=re.MULTILINE))
 
 
-def test_only_the_tls_front_publishes_ports():
-    assert {name for name, service in SERVICES.items() if "ports" in service} == {"caddy"}
+def test_only_the_tls_front_publishes_ports_to_the_world():
+    assert {name for name, service in SERVICES.items() if "ports" in service} == {
+        "caddy",
+        "reports",
+    }
+    assert SERVICES["reports"]["ports"] == ["${REPORTS_BIND:-127.0.0.1:2526}:2526"]
     assert {port.split(":")[0] for port in SERVICES["caddy"]["ports"]} == {"80", "443"}
 
 
@@ -113,7 +117,7 @@ def test_lasting_service_restarts_and_tells_its_health(name: str):
     assert in_image or service["healthcheck"]["test"]
 
 
-@pytest.mark.parametrize("name", ["web", "worker", "beat"])
+@pytest.mark.parametrize("name", ["web", "worker", "beat", "reports"])
 def test_nothing_serves_before_the_database_is_up_to_date(name: str):
     conditions = {other: it["condition"] for other, it in SERVICES[name]["depends_on"].items()}
     assert conditions["migrate"] == "service_completed_successfully"
@@ -171,7 +175,27 @@ def test_every_variable_of_our_roles_is_one_that_billionmail_reads(name: str):
 
 
 def test_everything_that_compose_asks_for_is_explained_in_the_example_and_nothing_else():
-    assert explained_in_example() == taken_from_env_file()
+    read_by_compose_itself = {"COMPOSE_PROFILES"}
+    assert explained_in_example() == taken_from_env_file() | read_by_compose_itself
+
+
+def test_every_setting_can_be_made_but_for_those_that_are_made_here():
+    known = set(
+        re.findall(r"^#?([A-Z_0-9]+)=", (DOCKER.parent / ".env.example").read_text(), re.MULTILINE)
+    )
+    of_the_image = set(re.findall(r"([A-Z_]+)=", (DOCKER / "Dockerfile").read_text()))
+    # The host is that of PUBLIC_URL; the database is asked directly; the others are for a trial.
+    left_out = {"ALLOWED_HOSTS", "PREPARE_STATEMENTS", "PORT", "DEBUG", "ENV_FILE"} | {
+        "MAIL_CATCHER",
+        "MAIL_CATCHER_PORT",
+    }
+    made = {variable for name in OURS for variable in environment(name)} | of_the_image
+    assert known - made == left_out
+
+
+def test_reports_are_received_only_when_asked_for():
+    assert {name for name, service in SERVICES.items() if "profiles" in service} == {"reports"}
+    assert SERVICES["reports"]["networks"] == ["reports", "store"]
 
 
 def test_exactly_one_proxy_is_believed():

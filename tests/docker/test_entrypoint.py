@@ -48,11 +48,11 @@ def run(*arguments: str, environment: Environment) -> subprocess.CompletedProces
 
 
 @contextlib.contextmanager
-def role(name: str, *, environment: Environment, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def role(*arguments: str, environment: Environment, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Start a role; end it if it still runs."""
     with log.open("wb") as output:
         running = subprocess.Popen(
-            command(name), env=environment, stdout=output, stderr=subprocess.STDOUT,
+            command(*arguments), env=environment, stdout=output, stderr=subprocess.STDOUT,
             start_new_session=True,
         )  # fmt: skip
     try:
@@ -115,7 +115,8 @@ def test_unknown_role_prints_the_usage(arguments: list[str], tmp_path: Path):
     result = run(*arguments, environment=fresh_environment(tmp_path))
     assert result.returncode == 2
     assert "usage: entrypoint.sh ROLE" in result.stderr
-    assert all(name in result.stderr for name in ("web", "worker", "beat", "migrate", "manage"))
+    roles = ("web", "worker", "beat", "reports", "migrate", "manage")
+    assert all(name in result.stderr for name in roles)
 
 
 @pytest.mark.integration
@@ -196,6 +197,22 @@ def test_running_beat_passes_the_health_check_of_its_container(
     assert subprocess.run(["sh", "-c", check]).returncode == 1
     with role("beat", environment=here, log=tmp_path / "log"):
         wait_until(lambda: subprocess.run(["sh", "-c", check]).returncode == 0)
+
+
+@pytest.mark.integration
+def test_reports_role_passes_its_health_check_and_stops_on_sigterm(
+    migrated: Environment, tmp_path: Path
+):
+    port = free_port()
+    compose = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())
+    _, _, *rest = compose["services"]["reports"]["healthcheck"]["test"]
+    check = [sys.executable, *(part.replace("2526", str(port)) for part in rest)]
+    log = tmp_path / "log"
+    with role("reports", "--port", str(port), environment=migrated, log=log) as running:
+        wait_until(lambda: f"by SMTP on 0.0.0.0:{port}" in log.read_text())
+        subprocess.run(check, check=True, timeout=60)
+        assert stop(running, signal.SIGTERM) == 0
+    assert subprocess.run(check, stderr=subprocess.DEVNULL, timeout=60).returncode == 1
 
 
 @pytest.mark.integration
