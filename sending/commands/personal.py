@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Protocol
 from uuid import UUID
@@ -29,11 +29,14 @@ from sending.models import (
     ReportedBounce,
     Status,
     Suppression,
+    first_id_since,
 )
 from sending.pseudonyms import is_pseudonym, pseudonym
 from sending.screening import key_of
 
 AT_ONCE = 1000
+# Far longer than it takes to accept a call: what was on its way in when an address was forgotten.
+ACCEPTED_WITHIN = timedelta(hours=1)
 
 
 class PersonalData(Protocol):
@@ -80,7 +83,7 @@ class Forgotten:
 def export_recipient(given: str) -> dict[str, Any]:
     """Return all that is stored about an address, as it could be written as JSON."""
     address = _key(given)
-    ids = _messages_to(address)
+    ids = _messages_to([address])[address]
     told: dict[str, Any] = {"address": address}
     names = suppressions.names_of(address)
     about = Q(address__in=names)
@@ -95,7 +98,7 @@ def export_recipient(given: str) -> dict[str, Any]:
         for part in personal_data():
             for name, rows in part.export(some).items():
                 told.setdefault(name, []).extend(_rows(rows))
-    named = [one for one in mentions.find(address) if not _is_told(one.row, ids, names)]
+    named = [one for one in mentions.find([address]) if not _is_told(one.row, ids, names)]
     told["mentions"] = [
         {"table": one.row._meta.label, "id": one.row.pk, "field": one.field, "text": one.text}
         for one in named
@@ -104,30 +107,35 @@ def export_recipient(given: str) -> dict[str, Any]:
 
 
 def forget_recipient(given: str, *, by: str, now: datetime) -> Forgotten:
-    """Erase an address everywhere but for a keyed hash, under which it gets no mail any more.
+    """Erase an address everywhere; see `forget_recipients`."""
+    return forget_recipients([given], by=by, now=now)[0]
 
-    Mail that waits for it is suppressed. What was counted stays counted. Idempotent: once more
-    finds what came meanwhile.
+
+def forget_recipients(given: Iterable[str], *, by: str, now: datetime) -> list[Forgotten]:
+    """Erase addresses everywhere but for keyed hashes, under which they get no mail any more.
+
+    Mail that waits for them is suppressed. What was counted stays counted. Every table is read once
+    for all of them. Idempotent: once more finds what came meanwhile.
     """
-    address = _key(given)
+    addresses = list(dict.fromkeys(map(_key, given)))
     # It is committed first: what is accepted from now on is refused, and no name of it is kept.
-    hidden = suppressions.forget(address, now=now, by=by)
-    anonymised = 0
-    while ids := _messages_to(address):
-        ledger.withdraw(set(ids.values()))
-        more = sum(_anonymise(some, recipient=hidden) for some in _lots(ids))
-        anonymised += more
-        if not more:
-            break
-    ReportedBounce.objects.filter(address=address).delete()
-    struck, waiting = mentions.strike(address)
-    return Forgotten(
-        pseudonym=hidden,
-        messages=anonymised,
-        mentions=struck,
-        on_their_way=len(ids),
-        named_in_queue=waiting,
-    )
+    hidden = {one: suppressions.forget(one, now=now, by=by) for one in addresses}
+    anonymised = {
+        address: _anonymise_all(address, ids, recipient=hidden[address], now=now)
+        for address, ids in _messages_to(addresses).items()
+    }
+    ReportedBounce.objects.filter(address__in=addresses).delete()
+    struck = mentions.strike(addresses)
+    return [
+        Forgotten(
+            pseudonym=hidden[address],
+            messages=anonymised[address][0],
+            mentions=struck[address].texts,
+            on_their_way=anonymised[address][1],
+            named_in_queue=struck[address].waiting,
+        )
+        for address in addresses
+    ]
 
 
 def pseudonym_of(given: str) -> str:
@@ -150,17 +158,40 @@ def _key(given: str) -> str:
     return address
 
 
-def _messages_to(address: str) -> dict[UUID, str]:
-    """Return the messages to an address, however it was written, each with how it was.
+def _messages_to(
+    addresses: Collection[str], *, within: Q | None = None
+) -> dict[str, dict[UUID, str]]:
+    """Return for each address the messages to it, however it was written, each with how it was.
 
-    No index finds other spellings: the table is read whole.
+    No index finds other spellings: the table is read whole, or that part of it.
     """
-    found = Q(lowered=address)
-    if not address.isascii():  # what databases make of its case differs
+    found = Q(lowered__in=addresses)
+    if not "".join(addresses).isascii():  # what databases make of its case differs
         found |= ~Q(recipient__regex=IS_ASCII)
-    rows = Message.objects.annotate(lowered=Lower("recipient")).filter(found)
-    told = rows.order_by("id").values_list("id", "recipient")
-    return {one: recipient for one, recipient in told.iterator() if key_of(recipient) == address}
+    rows = Message.objects.annotate(lowered=Lower("recipient")).filter(found, within or Q())
+    told: dict[str, dict[UUID, str]] = {address: {} for address in addresses}
+    for message_id, recipient in rows.order_by("id").values_list("id", "recipient"):
+        if (key := key_of(recipient)) in told:
+            told[key][message_id] = recipient
+    return told
+
+
+def _anonymise_all(
+    address: str, ids: Mapping[UUID, str], *, recipient: str, now: datetime
+) -> tuple[int, int]:
+    """Anonymise these messages, and what came meanwhile; return how many, and how many are left."""
+    spellings = set(ids.values())
+    lately = Q(id__gte=first_id_since(now - ACCEPTED_WITHIN))
+    anonymised = 0
+    while ids:
+        ledger.withdraw(set(ids.values()))
+        more = sum(_anonymise(some, recipient=recipient) for some in _lots(ids))
+        anonymised += more
+        if not more:
+            break
+        again = Q(recipient__in=spellings) | lately
+        ids = _messages_to([address], within=again)[address]
+    return anonymised, len(ids)
 
 
 def _anonymise(message_ids: Collection[UUID], *, recipient: str) -> int:

@@ -18,6 +18,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from guard.models import Alert
@@ -300,6 +301,40 @@ def test_mail_to_another_that_still_waits_keeps_its_words_and_is_told(route: Rou
     assert (done.named_in_queue, done.mentions) == (1, 0)
     longer.refresh_from_db()
     assert longer.attribs == {"friend": f"an-{ANN}"}
+
+
+def test_several_are_forgotten_by_one_look_at_each_table(capsys: Any) -> None:
+    message = MessageFactory.create(status=Status.SENT, recipient=ANN.upper())
+    bob = MessageFactory.create(status=Status.SENT, recipient="bob@recipient.example")
+    carl = MessageFactory.create(status=Status.SENT, attribs={"by": f"{bob.recipient} and {ANN}"})
+    with CaptureQueriesContext(connection) as asked:
+        call_command("forget_recipient", ANN, bob.recipient, yes=True)
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition(" were")[0] for line in said] == ["1 messages"] * 2
+    for one in (message, bob, carl):
+        one.refresh_from_db()
+    assert [one.recipient for one in (message, bob)] == [
+        pseudonym(ANN),
+        pseudonym("bob@recipient.example"),
+    ]
+    assert carl.attribs == {"by": "[forgotten] and [forgotten]"}
+    searched = [one["sql"] for one in asked if "annabella" in one["sql"].casefold()]
+    events = [sql for sql in searched if 'FROM "sending_event"' in sql]
+    assert len(events) == 1
+
+
+def test_what_was_on_its_way_in_is_forgotten_however_it_is_written(monkeypatch: Any) -> None:
+    MessageFactory.create(status=Status.SENT, recipient=ANN)
+    withdraw = ledger.withdraw
+
+    def accept_another(recipients: Any) -> int:
+        if Message.objects.count() == 1:
+            MessageFactory.create(status=Status.SENT, recipient=ANN.upper())
+        return withdraw(recipients)
+
+    monkeypatch.setattr(ledger, "withdraw", accept_another)
+    assert forget_recipient(ANN, by="ann", now=timezone.now()).messages == 2
+    assert found_in_database(LOCAL) == []
 
 
 def test_an_address_beyond_ascii_is_found_in_any_case() -> None:

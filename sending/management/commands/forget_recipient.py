@@ -1,4 +1,4 @@
-"""Erase an address, and see to it that it gets no mail all the same."""
+"""Erase addresses, and see to it that they get no mail all the same."""
 
 from __future__ import annotations
 
@@ -9,47 +9,59 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from sending.commands.personal import Forgotten, forget_recipient
+from sending.commands.personal import Forgotten, forget_recipients
 from sending.errors import InvalidRecipient
 
 WAIT_SECONDS = 60
 PAUSE_SECONDS = 1
+BY = "forget_recipient"
 
 
 class Command(BaseCommand):
-    """Forget a recipient, after asking."""
+    """Forget recipients, after asking."""
 
     help = (
-        "Erases an address from messages, history, opens and clicks, suppressions, bounces, logs "
+        "Erases addresses from messages, history, opens and clicks, suppressions, bounces, logs "
         "of the dashboard and other texts. Counts stay. A keyed hash stays among the "
-        "suppressions, so that the address gets no mail. It cannot be undone."
+        "suppressions, so that an address gets no mail. Every table is read whole, once for all "
+        "of them. It cannot be undone."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the address, and whether to ask."""
-        parser.add_argument("address")
+        """Take the addresses, and whether to ask."""
+        parser.add_argument("addresses", nargs="+", metavar="ADDRESS")
         parser.add_argument("--yes", action="store_true", help="do not ask")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Ask, erase, wait for what is being handed over, tell."""
-        if not options["yes"] and input("Erase this recipient for ever? Type yes: ") != "yes":
+        number = len(options["addresses"])
+        whom = "this recipient" if number == 1 else f"these {number} recipients"
+        if not options["yes"] and input(f"Erase {whom} for ever? Type yes: ") != "yes":
             raise CommandError("Nothing was erased.")
         try:
-            done = _forget(options["address"])
+            told = _forget(options["addresses"])
         except InvalidRecipient as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(str(done))
-        if done.left:
-            raise CommandError(done.left)
+        for done in told:
+            self.stdout.write(str(done))
+        if left := " ".join(done.left for done in told if done.left):
+            raise CommandError(left)
 
 
-def _forget(address: str) -> Forgotten:
-    """Erase, and go on while a message to the address is on its way; no longer than a minute."""
+def _forget(addresses: list[str]) -> list[Forgotten]:
+    """Erase, and go on while messages to them are on their way; no longer than a minute."""
     until = time.monotonic() + WAIT_SECONDS
-    done = forget_recipient(address, by="forget_recipient", now=timezone.now())
-    messages, mentions = done.messages, done.mentions
-    while done.on_their_way and time.monotonic() < until:
+    told = forget_recipients(addresses, by=BY, now=timezone.now())
+    while any(done.on_their_way for done in told) and time.monotonic() < until:
         time.sleep(PAUSE_SECONDS)
-        done = forget_recipient(address, by="forget_recipient", now=timezone.now())
-        messages, mentions = messages + done.messages, mentions + done.mentions
-    return replace(done, messages=messages, mentions=mentions)
+        told = [
+            replace(
+                done,
+                messages=before.messages + done.messages,
+                mentions=before.mentions + done.mentions,
+            )
+            for before, done in zip(
+                told, forget_recipients(addresses, by=BY, now=timezone.now()), strict=True
+            )
+        ]
+    return told
