@@ -27,6 +27,8 @@ from billionmail.celery import app as celery_app
 
 HOST = "127.0.0.1"
 SECRETS = ("SECRET_KEY", "API_KEY_HASH_KEY", "ENCRYPTION_KEYS", "SIGNING_KEYS")
+# How it was started, which commands that are run beside it have to know.
+KEPT = ("PUBLIC_URL", "SIMULATOR_DOMAIN")
 CATCHER_PORT = 2525
 WEB_THREADS = 8
 
@@ -84,6 +86,7 @@ def _prepare(data_dir: Path) -> None:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not (data_dir / "generated.env").exists():
             _generate(data_dir / "generated.env")
+        _keep(data_dir / "generated.env")
     except OSError as error:
         sys.exit(
             f"DATA_DIR is {data_dir}, which cannot be used: {error.strerror}. "
@@ -95,9 +98,28 @@ def _generate(path: Path) -> None:
     """Write the secrets of this installation and its catcher's port; readable to its owner only."""
     lines = [f"{name}={secrets.token_urlsafe(48)}" for name in SECRETS]
     lines.append(f"MAIL_CATCHER_PORT={_free_port(CATCHER_PORT)}")
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    _write(path, lines)
+
+
+def _keep(path: Path) -> None:
+    """Write down beside the secrets how it was started this time."""
+    known = path.read_text().splitlines()
+    lines = [line for line in known if line.partition("=")[0] not in KEPT]
+    lines += [f"{name}={os.environ[name]}" for name in KEPT]
+    if lines != known:
+        _write(path, lines)
+
+
+def _write(path: Path, lines: list[str]) -> None:
+    """Put the file in its place whole: without its secrets nothing could be read any more."""
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write("\n".join(lines) + "\n")
+        file.flush()
+        os.fsync(descriptor)
+    new.replace(path)
 
 
 def _free_port(wanted: int) -> int:

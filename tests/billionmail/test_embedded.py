@@ -144,6 +144,14 @@ def test_an_opening_and_a_click_are_in_the_history_soon(trial: Trial) -> None:
     assert "Tracked links may not work" not in trial.output
 
 
+def test_a_command_beside_it_knows_at_which_address_it_is(trial: Trial) -> None:
+    beside = {"DATA_DIR": trial.environment["DATA_DIR"]}
+    with program("manage.py", "check_tracking", log=trial.log, **beside) as command:
+        assert command.wait(timeout=60) == 0, trial.output
+    settings_file = trial.directory / "var/generated.env"
+    assert stat.S_IMODE(settings_file.stat().st_mode) == 0o600
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_another_start_sends_what_waits_and_changes_nothing(trial: Trial, number: int) -> None:
     facts, word = trial.facts, f"of-{number}-"
