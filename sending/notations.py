@@ -21,7 +21,7 @@ _BEGIN = (
     r"(?:(?<!\w)(?<!\w[.+'&-])|(?<=%[0-9a-f]{2})|(?<=\\x[0-9a-f]{2})|(?<=\\u[0-9a-f]{4})"
     r"|(?<=\\[nrt])|(?<=[=+]3c))"
 )
-_AT = r"""(?:\\?"?(?:@|=|%|[%=+]40|\\x40|\\u0040|&#64;|&#x40;|&commat;))"""
+_AT = r"(?:@|=|%|[%=+]40|\\x40|\\u0040|&#64;|&#x40;|&commat;)"
 _END = r"(?![^\W_]|-+[^\W_]|\.[^\W_])"
 
 
@@ -32,6 +32,7 @@ def notations_of(address: str) -> re.Pattern[str]:
     host = "|".join(map(re.escape, _names_of(domain)))
     return re.compile(
         rf"{_BEGIN}(?:{part}{_AT}(?:{host})|(?:{host})[=!]{part}){_END}"
+        rf"""|\\?"{part}\\?"{_AT}(?:{host}){_END}"""
         rf"|(?<=[+_-]){part}=(?:{host})(?=@)",
         re.IGNORECASE,
     )

@@ -28,7 +28,12 @@ LEFT_OUT = (Status.SENDING, OPENED, CLICKED)
 REPLY = re.compile(
     r"(?:(\d{3})(?![\d.]))?[ -]*(?:(\d\.\d{1,3}\.\d{1,3})(?![\d.]))?[ :-]*(.*)", re.S
 )
-ADDRESS = re.compile(r"<?[^\s<>()\"']+@[\w.-]+>?")
+# Also where its @ is encoded, as in a link; a number of 40 is none.
+ADDRESS = re.compile(
+    r"""<?(?:\\?"[^\s"]+"|(?<![^\s<>()"'])[^\s<>()"']+)"""
+    r"(?:@|&#64;|&commat;|[%=+]40(?=[\w-]*[a-z][\w-]*\.[a-z]{2}))[\w.-]+>?",
+    re.IGNORECASE,
+)
 # Host names, queue numbers, hashes, times: what is different in each answer of the same kind.
 PARTICULAR = re.compile(
     r"\b(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]*:[0-9a-f:]+:[0-9a-f]*|(?=\w*\d)[\w-]{8,}|\d+)\b", re.I

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 from sending import ledger
 from sending.commands.personal import forget_recipient
+from sending.mentions import STRUCK
 from sending.models import Event, Message, SendingProfile, Status, new_message_id
+from sending.notations import notations_of
 from stats import queries, rollups
 from stats.models import CountedHits, Day, Hour, Progress
 from stats.queries import By, Step
@@ -195,6 +197,30 @@ def test_code_status_and_text_of_a_failure_are_told_apart(
     detail: str, told: tuple[str, str, str]
 ) -> None:
     assert tuple(alike("failed", detail).split("\x1f")) == ("failed", *told)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<ann@recipient.example> unknown",
+        "to=ann@recipient.example, relay",
+        '"ann"@recipient.example is full',
+        "bounces+ann=recipient.example@l.example refused",
+        "SRS0=HHH=TT=recipient.example=ann@f.example refused",
+        "see https://x.example/?to=ann%40recipient.example&a=b",
+        "rfc822;ann+40recipient.example",
+        "no ann&#64;recipient.example here",
+    ],
+)
+def test_a_failure_is_the_same_when_somebody_in_it_is_forgotten(text: str) -> None:
+    struck = notations_of("ann@recipient.example").sub(STRUCK, text)
+    assert STRUCK in struck
+    assert alike("bounced", f"550 {text}") == alike("bounced", f"550 {struck}")
+    assert "ann" not in alike("bounced", f"550 {text}")
+
+
+def test_a_number_is_no_address() -> None:
+    assert alike("failed", "552 quota=40 of 40kb. Bye").endswith("quota=# of 40kb. Bye")
 
 
 def test_waits_are_those_from_acceptance_to_handoff() -> None:
