@@ -63,7 +63,8 @@ _is_plain_phrase = re.compile(
 _split_words = re.compile(r"(?<! ) (?! )").split
 _is_seven_bit = re.compile(rb"(?:[\t -~]{0,76}+\n)*+[\t -~]{0,76}+").fullmatch
 _split_too_long = re.compile(rb"^([^\n]{74,75})(=20|=09)$", re.MULTILINE).sub
-_UNESCAPED = bytes({*b"\t\n", *range(32, 127)} - {*b"="})
+_NEVER_ESCAPED = bytes({*range(32, 127)} - {*b"="})
+_UNESCAPED = b"\t\n" + _NEVER_ESCAPED
 _QUOTED_PRINTABLE_HTML = (
     ("Content-Type", 'text/html; charset="utf-8"'),
     ("Content-Transfer-Encoding", "quoted-printable"),
@@ -328,8 +329,10 @@ def _is_wire_ready(octets: bytes) -> bool:
 
 def _encode_piece(text: str) -> bytes:
     """Return quoted-printable that begins and ends at the start of a line, whatever follows."""
-    if len(text) < _LINE and text.isascii() and text.isprintable() and "=" not in text:
-        return text.encode("ascii") + b"=\r\n" if text else b""
+    octets = text.encode("utf-8", "surrogatepass")
+    if not octets.translate(None, _NEVER_ESCAPED):  # so are nearly all values and links
+        starts = range(0, len(octets), _LINE - 1)
+        return b"".join([octets[at : at + _LINE - 1] + b"=\r\n" for at in starts])
     encoded = _quoted_printable(_octets(text, subtype="html"))
     if encoded.endswith(b"\n"):
         return encoded

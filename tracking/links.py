@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
+from hashlib import blake2b
 from urllib.parse import urlsplit, urlunsplit
 
 from django.conf import settings
@@ -52,13 +53,13 @@ class Tracking:
         keys = settings.SIGNING_KEYS
         if not keys:
             return _NOTHING
-        token, secret = tokens.sign_message(message.id, fingerprint(version.html), key=keys[0])
+        token, own = tokens.sign_message(message.id, fingerprint(version.html), key=keys[0])
         base = base_url(domain.tracking_domain if domain else "")
         link = base + _path("click") + token
         return Additions(
             {
                 "Tracking": {"Link": link, "Pixel": f"{base}{_path('pixel')}{token}.gif"},
-                "Tracked": partial(_tracked, link, secret),
+                "Tracked": partial(_tracked, link, own),
             }
         )
 
@@ -114,10 +115,10 @@ def _slot(number: int, link: Link, version: bytes) -> str:
     return "{{$.Tracking.Link}}" + rest
 
 
-def _tracked(link: str, secret: bytes, number: int, rendered: str) -> str:
+def _tracked(link: str, own: blake2b, number: int, rendered: str) -> str:
     """Return what stands in the place of a link whose URL has been rendered, as HTML."""
     url = destination(rendered)
-    return rendered if url is None else link + tokens.own_link(number, url, secret)
+    return rendered if url is None else link + tokens.own_link(number, url, own)
 
 
 @lru_cache(maxsize=4)

@@ -45,17 +45,17 @@ class Click:
 
 
 class Signed(NamedTuple):
-    """A message's token, and the secret that signs the links of this message alone."""
+    """A message's token, and the keyed hash that signs the links of this message alone."""
 
     token: str
-    secret: bytes
+    own: blake2b
 
 
 def sign_message(message_id: UUID, fingerprint: bytes, *, key: str) -> Signed:
     """Return the token of a message and its secret."""
     head = _beginning(key) + message_id.bytes + fingerprint
     signature = mac(head, purpose=_MESSAGE, key=key, size=_FULL_MAC_BYTES)
-    return Signed(to_text(head + signature[:MAC_BYTES]), signature[MAC_BYTES:])
+    return Signed(to_text(head + signature[:MAC_BYTES]), _keyed(signature[MAC_BYTES:]))
 
 
 @lru_cache(maxsize=16)
@@ -69,14 +69,20 @@ def shared_link(link: int, url: str, fingerprint: bytes, *, key: str) -> str:
     return to_text(body + mac(fingerprint + body, purpose=_LINK, key=key, size=MAC_BYTES))
 
 
-def own_link(link: int, url: str, secret: bytes) -> str:
-    """Return what follows the token of the message with this secret, for a link of its own."""
+def own_link(link: int, url: str, own: blake2b) -> str:
+    """Return what follows the token of the message with this hash, for a link of its own."""
     body = (link | _IS_OWN).to_bytes(2, "big") + url.encode()
-    return to_text(body + _own_mac(body, secret))
+    return to_text(body + _own_mac(body, own))
 
 
-def _own_mac(body: bytes, secret: bytes) -> bytes:
-    return blake2b(body, digest_size=MAC_BYTES, key=secret).digest()
+def _keyed(secret: bytes) -> blake2b:
+    return blake2b(digest_size=MAC_BYTES, key=secret)
+
+
+def _own_mac(body: bytes, own: blake2b) -> bytes:
+    signing = own.copy()
+    signing.update(body)
+    return signing.digest()
 
 
 def read_message(token: str, *, keys: Sequence[str]) -> UUID | None:
@@ -94,7 +100,7 @@ def read_click(token: str, *, keys: Sequence[str]) -> Click | None:
     body, given = raw[:-MAC_BYTES], raw[-MAC_BYTES:]
     number = int.from_bytes(body[:2])
     if number & _IS_OWN:
-        is_good = hmac.compare_digest(given, _own_mac(body, head.secret))
+        is_good = hmac.compare_digest(given, _own_mac(body, _keyed(head.secret)))
     else:
         is_good = is_mac(given, head.fingerprint + body, purpose=_LINK, key=head.key)
     return Click(head.message_id, number & ~_IS_OWN, body[2:].decode()) if is_good else None

@@ -26,8 +26,8 @@ def shared(message_id: UUID) -> str:
 
 
 def own(message_id: UUID) -> str:
-    token, secret = tokens.sign_message(message_id, VERSION, key=KEY)
-    return token + own_link(3, URL, secret)
+    token, own = tokens.sign_message(message_id, VERSION, key=KEY)
+    return token + own_link(3, URL, own)
 
 
 @pytest.mark.parametrize("make", [shared, own])
