@@ -69,7 +69,11 @@ def take_places(messages: Iterable[Message], profiles: Profiles) -> dict[UUID, V
     Asks nothing when no cap is about any of them. Idempotent: a message that is claimed again
     keeps its place if that is still within the cap.
     """
-    counted = [one for one in messages if _is_counted(one, profiles.get(one.api_key_id))]
+    counted = [
+        one
+        for one in messages
+        if one.stream == Stream.BULK and _has_cap(profiles.get(one.api_key_id))
+    ]
     if not counted:
         return {}
     with transaction.atomic():
@@ -115,10 +119,8 @@ def forget_old(*, limit: int) -> int:
     return BulkPlace.objects.filter(pk__in=ids).delete()[0] if ids else 0
 
 
-def _is_counted(message: Message, profile: SendingProfile | None) -> bool:
-    """Tell whether it is bulk mail and any cap is about it, be it that of the others only."""
-    if message.stream != Stream.BULK:
-        return False
+def _has_cap(profile: SendingProfile | None) -> bool:
+    """Tell whether any cap is about the bulk mail of a key, be it that of the others only."""
     return bool(settings.BULK_CAP_PER_DAY or settings.BULK_CAP_PER_WEEK or caps_of(profile))
 
 

@@ -196,8 +196,8 @@ class Reply:
     text: str = ""
 
     def __str__(self) -> str:
-        head = " ".join(part for part in (str(self.code or ""), self.enhanced) if part)
-        return f"{head} {self.text}".strip()
+        code = str(self.code) if self.code else ""
+        return " ".join(filter(None, (code, self.enhanced, self.text))).strip()
 
 
 class TransportError(Exception):

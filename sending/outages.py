@@ -91,7 +91,7 @@ def note_success(route: Route, *, started_at: datetime) -> bool:
 
     Only a try that began within the pause ends it: an older connection may outlive a password.
     """
-    if route.pk not in _in_trouble:
+    if route.id not in _in_trouble:
         return False
     _in_trouble.discard(route.pk)
     row = Route.objects.filter(pk=route.pk)

@@ -76,4 +76,6 @@ class Outgoing:
         addresses = [self.recipient, self.envelope_sender, self.sender.address]
         if self.reply_to is not None:
             addresses.append(self.reply_to.address)
+        if "".join(addresses).isascii():
+            return False
         return not all(address.rpartition("@")[0].isascii() for address in addresses)

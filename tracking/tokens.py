@@ -55,7 +55,8 @@ def sign_message(message_id: UUID, fingerprint: bytes, *, key: str) -> Signed:
     """Return the token of a message and its secret."""
     head = _beginning(key) + message_id.bytes + fingerprint
     signature = mac(head, purpose=_MESSAGE, key=key, size=_FULL_MAC_BYTES)
-    return Signed(to_text(head + signature[:MAC_BYTES]), _keyed(signature[MAC_BYTES:]))
+    own = blake2b(digest_size=MAC_BYTES, key=signature[MAC_BYTES:])
+    return Signed(to_text(head + signature[:MAC_BYTES]), own)
 
 
 @lru_cache(maxsize=16)
@@ -72,17 +73,13 @@ def shared_link(link: int, url: str, fingerprint: bytes, *, key: str) -> str:
 def own_link(link: int, url: str, own: blake2b) -> str:
     """Return what follows the token of the message with this hash, for a link of its own."""
     body = (link | _IS_OWN).to_bytes(2, "big") + url.encode()
-    return to_text(body + _own_mac(body, own))
-
-
-def _keyed(secret: bytes) -> blake2b:
-    return blake2b(digest_size=MAC_BYTES, key=secret)
-
-
-def _own_mac(body: bytes, own: blake2b) -> bytes:
     signing = own.copy()
     signing.update(body)
-    return signing.digest()
+    return to_text(body + signing.digest())
+
+
+def _own_mac(body: bytes, secret: bytes) -> bytes:
+    return blake2b(body, digest_size=MAC_BYTES, key=secret).digest()
 
 
 def read_message(token: str, *, keys: Sequence[str]) -> UUID | None:
@@ -100,7 +97,7 @@ def read_click(token: str, *, keys: Sequence[str]) -> Click | None:
     body, given = raw[:-MAC_BYTES], raw[-MAC_BYTES:]
     number = int.from_bytes(body[:2])
     if number & _IS_OWN:
-        is_good = hmac.compare_digest(given, _own_mac(body, _keyed(head.secret)))
+        is_good = hmac.compare_digest(given, _own_mac(body, head.secret))
     else:
         is_good = is_mac(given, head.fingerprint + body, purpose=_LINK, key=head.key)
     return Click(head.message_id, number & ~_IS_OWN, body[2:].decode()) if is_good else None

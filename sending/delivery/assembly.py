@@ -17,7 +17,7 @@ from sending.senders import dkim_key_of
 from sending.signing import fingerprint
 from sending.steps import Draft, message_steps
 
-STREAM_HEADERS = {
+STREAM_HEADERS: dict[str, tuple[tuple[str, str], ...]] = {
     # RFC 3834 section 5: keeps vacation responders from answering.
     Stream.TRANSACTIONAL: (("Auto-Submitted", "auto-generated"),),
     Stream.BULK: (("Precedence", "bulk"),),
@@ -48,7 +48,7 @@ def assemble(message: Message, *, domain: SenderDomain | None) -> Outgoing:
         "Task": {},
         "UnsubscribeURL": "",
     }
-    headers = list(STREAM_HEADERS[Stream(message.stream)])
+    headers = list(STREAM_HEADERS[message.stream])
     for step in message_steps():
         additions = step.fill(message, domain)
         values |= additions.values

@@ -32,7 +32,7 @@ def admit(ready: Sequence[Ready]) -> tuple[list[Ready], list[Outcome]]:
     wants = [
         pacing.Want(
             key_id=message.api_key_id,
-            route_id=route.pk,
+            route_id=route.id,
             sender_domain=message.sender_address.rpartition("@")[2],
             recipient_domain=message.recipient_domain,
             is_returning=message.is_limited,

@@ -87,6 +87,9 @@ class WaitingLine:
     def __len__(self) -> int:
         return sum(map(len, self._lines))
 
+    def __bool__(self) -> bool:
+        return any(self._lines)
+
     def append(self, parcel: Parcel) -> None:
         """Put a parcel behind those of its priority."""
         self._lines[parcel.priority].append(parcel)
@@ -97,7 +100,10 @@ class WaitingLine:
 
     def take(self) -> Parcel:
         """Return the next parcel; raises IndexError when there is none."""
-        return next(line for line in self._lines if line or line is self._lines[-1]).popleft()
+        for line in self._lines:
+            if line:
+                return line.popleft()
+        raise IndexError("no parcel waits")
 
     def take_all(self) -> list[Parcel]:
         """Return all parcels."""

@@ -56,10 +56,11 @@ def record(results: Sequence[Result]) -> bool:
     _write([outcome for result, outcome in found if not result.is_recorded])
     for result in results:
         result.is_recorded = True
-    for result in results:
+    failed = [(result, outcome) for result, outcome in found if outcome.status != Status.SENT]
+    for result, _ in failed:
         _suppress_if_dead(result)
-    _note_blocks(found)
-    limits.heed([(result.parcel.outgoing.recipient, one.attempt) for result, one in found])
+    _note_blocks(failed)
+    limits.heed([(result.parcel.outgoing.recipient, one.attempt) for result, one in failed])
     return bool(lesson.elsewhere) or lesson.is_route_resumed
 
 
@@ -268,7 +269,7 @@ def _facts(
     result: Result, phase: Phase, reply: Reply, *, kind: str = "", transport_id: str = ""
 ) -> AttemptFacts:
     return AttemptFacts(
-        route_id=result.parcel.route.pk,
+        route_id=result.parcel.route.id,
         started_at=result.started_at,
         duration_ms=result.duration_ms,
         phase=phase,

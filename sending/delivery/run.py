@@ -219,6 +219,8 @@ class Run:
     def _screen(self, claimed: Sequence[Message]) -> list[Message]:
         """Return the messages that may go; record the others as suppressed."""
         verdicts = screening.screen(claimed)
+        if not verdicts:
+            return list(claimed)
         ledger.record(
             [
                 dispatch.ending(message, Status.SUPPRESSED, str(verdicts[message.id]))
@@ -243,7 +245,7 @@ class Run:
         lanes.put(parcel)
 
     def _lanes_of(self, route: Route) -> Lanes:
-        lanes = self._lanes.get(route.pk)
+        lanes = self._lanes.get(route.id)
         if lanes is not None and route is not lanes.route and not lanes.serves(route):
             lanes.retire()
             self._retired.append(lanes)
@@ -252,7 +254,7 @@ class Run:
             lanes.route = route  # configured alike: found at once by the others of this claim
         else:
             kind = SmtpLanes if route.kind == Route.Kind.SMTP else ThreadLanes
-            lanes = self._lanes[route.pk] = kind(route, loop=self._loop, desk=self._desk)
+            lanes = self._lanes[route.id] = kind(route, loop=self._loop, desk=self._desk)
         return lanes
 
     def _turn(self, seconds: float) -> None:

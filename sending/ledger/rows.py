@@ -144,7 +144,8 @@ def insert_attempts(outcomes: Iterable[Outcome]) -> None:
 
 def storable(text: str) -> str:
     """Return what a server said without what PostgreSQL cannot store: NUL and half characters."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
+    text = text.replace("\0", "")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def attempt_rows(outcomes: Iterable[Outcome]) -> list[tuple[Any, ...]]:

@@ -23,7 +23,7 @@ _LARGEST_PLAIN: Final = 1e21
 class Frame:
     """Hold what changes during one rendering."""
 
-    __slots__ = ("dot", "is_strict", "root", "slots", "steps")
+    __slots__ = ("dot", "is_strict", "printed", "root", "slots", "steps")
 
     def __init__(self, root: Values, *, slots: int, is_strict: bool) -> None:
         self.root = root
@@ -31,6 +31,7 @@ class Frame:
         self.slots: list[Value] = [None] * slots
         self.is_strict = is_strict
         self.steps = 0
+        self.printed: dict[object, str] = {}
 
 
 Evaluate = Callable[[Frame], Value]

@@ -176,8 +176,8 @@ class _Compiler:
             escape = str
         known = self._outputs.get((expression, escape))
         if known is None:
-            known = self._outputs[expression, escape] = _output(
-                compile_expression(expression), escape
+            known = self._outputs[expression, escape] = _once(
+                _output(compile_expression(expression), escape)
             )
         return known
 
@@ -228,6 +228,18 @@ def _output(evaluate: Evaluate, escape: Escape) -> _Write:
     def write(frame: Frame) -> str:
         value = evaluate(frame)
         return escape(value if type(value) is str else printed(value))
+
+    return write
+
+
+def _once(print_it: _Write) -> _Write:
+    """Have a text made in a rendering when it is first wanted, and only then."""
+
+    def write(frame: Frame) -> str:
+        text = frame.printed.get(write)
+        if text is None:
+            text = frame.printed[write] = print_it(frame)
+        return text
 
     return write
 

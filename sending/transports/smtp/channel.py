@@ -172,10 +172,9 @@ class Channel:
                 return
             if received is None:
                 return
-            self._hear_one(_read_reply(received[0], tuple(received[1])))
+            self._hear_one(self.current, _read_reply(received[0], tuple(received[1])))
 
-    def _hear_one(self, reply: Reply) -> None:
-        transaction = self._current()
+    def _hear_one(self, transaction: Transaction, reply: Reply) -> None:
         if transaction.awaits_acceptance:
             self.is_quick = time.monotonic() - self._body_left_at < QUICK_SECONDS
         step = transaction.hear(reply)

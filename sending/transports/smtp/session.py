@@ -38,7 +38,10 @@ class Relay:
 
 
 class Session:
-    """One connection to a relay. ``notes`` tells in words how far opening it got."""
+    """One connection to a relay. ``notes`` tells in words how far opening it got.
+
+    ``is_open``: whether there is a connection, as far as is known on this side.
+    """
 
     def __init__(self, relay: Relay, *, context: ssl.SSLContext | None) -> None:
         self.relay = relay
@@ -48,12 +51,8 @@ class Session:
         self.notes: list[str] = []
         self._context = context
         self._wire: Wire | None = None
+        self.is_open = False
         self._phase = Phase.CONNECT
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a connection, as far as is known on this side."""
-        return self._wire is not None
 
     def open(self) -> None:
         """Connect, secure and authenticate; raises TransientError or ConfigurationError."""
@@ -98,6 +97,7 @@ class Session:
         if self._wire is not None:
             self._wire.close()
             self._wire = None
+            self.is_open = False
 
     def wire(self) -> Wire:
         """Return the connection, for a loop that drives it; raises ConnectionLost when closed."""
@@ -135,6 +135,7 @@ class Session:
         except OSError as error:
             raise ConnectionLost(f"no connection ({error.strerror or error})") from error
         self._wire = Wire(connected)
+        self.is_open = True
         self.notes.append(f"Connected to {relay}.")
         if relay.tls == "tls":
             self._encrypt()

@@ -101,7 +101,7 @@ class Transaction:
 
     def _hear_envelope(self, reply: Reply) -> Step:
         """Get as far as 354, or find out why not (RFC 2920)."""
-        if reply.code == 421 or self._is_used_up(reply):
+        if reply.code >= 400 and (reply.code == 421 or self._is_used_up(reply)):
             return self._finish(self._error or self._farewell(reply), is_session_good=False)
         expected = reply.code == 354 if self._phase is Phase.DATA else reply.code // 100 == 2
         if not expected:
@@ -117,7 +117,7 @@ class Transaction:
 
     def _is_used_up(self, reply: Reply) -> bool:
         """Tell whether the connection has carried as many messages as OpenSMTPD lets it."""
-        return self._phase is Phase.MAIL and reply.code >= 400 and reply.enhanced == "4.5.3"
+        return self._phase is Phase.MAIL and reply.enhanced == "4.5.3"
 
     def _after_data(self, reply: Reply) -> Step:
         if self._error is None:

@@ -48,7 +48,11 @@ class Replies:
         The last line has the say when a server mixes codes. Raises ConnectionLost for what is
         not SMTP.
         """
-        while (line := self._next_line()) is not None:
+        while (end := self._received.find(b"\n")) >= 0:
+            if end > _MAX_LINE_BYTES:
+                raise _line_too_long()
+            line = self._received[:end].decode(errors="replace").rstrip("\r")
+            del self._received[: end + 1]
             match = _REPLY_LINE.match(line)
             if match is None:
                 raise ConnectionLost(f"the server answered {line[:80]!r}, which is not SMTP")
@@ -58,17 +62,9 @@ class Replies:
                 return int(match[1]), texts
             if len(self._texts) >= _MAX_LINES:
                 raise ConnectionLost(f"the server's reply went over {_MAX_LINES} lines")
+        if len(self._received) > _MAX_LINE_BYTES:
+            raise _line_too_long()
         return None
-
-    def _next_line(self) -> str | None:
-        end = self._received.find(b"\n")
-        if end > _MAX_LINE_BYTES or (end < 0 and len(self._received) > _MAX_LINE_BYTES):
-            raise ConnectionLost(f"the server sent a line over {_MAX_LINE_BYTES} octets")
-        if end < 0:
-            return None
-        line = self._received[:end].decode(errors="replace").rstrip("\r")
-        del self._received[: end + 1]
-        return line
 
 
 class Wire:
@@ -183,6 +179,10 @@ class Wire:
         if seconds != self._timeout_seconds:  # each call costs a system call
             self._socket.settimeout(seconds)
             self._timeout_seconds = seconds
+
+
+def _line_too_long() -> ConnectionLost:
+    return ConnectionLost(f"the server sent a line over {_MAX_LINE_BYTES} octets")
 
 
 def _lost(error: OSError, *, seconds: float) -> ConnectionLost:
