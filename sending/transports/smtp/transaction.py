@@ -8,7 +8,7 @@ is driven by a loop.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 
 from sending.errors import LeaseLost, PermanentError, Phase, Reply, TransientError, TransportError
@@ -60,7 +60,8 @@ class Transaction:
         }
         self._phase = Phase.MAIL
         self._error: TransportError | None = None
-        self._hear = self._hear_envelope
+        # Not bound: a cycle would keep the body in memory until the collector comes by.
+        self._hear: Callable[[Transaction, Reply], Step] = Transaction._hear_envelope
         self._outbox = b""
 
     def begin(self) -> bytes:
@@ -71,7 +72,7 @@ class Transaction:
 
     def hear(self, reply: Reply) -> Step:
         """Take in a reply; ``to_write`` may have octets afterwards."""
-        return self._hear(reply)
+        return self._hear(self, reply)
 
     def to_write(self) -> bytes:
         """Return what is to be written now, once."""
@@ -87,7 +88,7 @@ class Transaction:
         """Note that the last octet of the body has left: the server may own the message."""
         self._phase = Phase.DOT
         self.awaits_acceptance = True
-        self._hear = self._hear_acceptance
+        self._hear = Transaction._hear_acceptance
 
     def withdraw(self) -> None:
         """End without a body. After 354 only closing the connection takes DATA back."""
@@ -121,7 +122,7 @@ class Transaction:
 
     def _after_data(self, reply: Reply) -> Step:
         if self._error is None:
-            self._hear = self._hear_early
+            self._hear = Transaction._hear_early
             return Step.LEAVE
         if reply.code != 354:
             return self._reset()
@@ -130,7 +131,7 @@ class Transaction:
             return self._finish(self._error, is_session_good=False)
         # A message without a recipient: the server waits for its end (RFC 2920 section 3.1).
         self._outbox = b".\r\n"
-        self._hear = self._hear_end_of_nothing
+        self._hear = Transaction._hear_end_of_nothing
         return Step.REPLY
 
     def _hear_end_of_nothing(self, reply: Reply) -> Step:
@@ -141,7 +142,7 @@ class Transaction:
     def _reset(self) -> Step:
         """Have the server forget the transaction."""
         self._outbox = b"RSET\r\n"
-        self._hear = self._hear_reset
+        self._hear = Transaction._hear_reset
         return Step.REPLY
 
     def _hear_reset(self, reply: Reply) -> Step:
