@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import select
 import time
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -441,6 +443,27 @@ def test_patience_with_a_slow_reader_is_for_the_whole_body(drive, make_outgoing)
 
     assert driver.channel.is_writing
     assert driver.channel.deadline == deadline
+
+
+def test_a_message_goes_from_memory_as_it_ends(drive, make_outgoing):
+    """A cycle would keep each body until the collector comes by, which is rarely."""
+
+    def script(peer: Peer) -> None:
+        peer.greet(PIPELINING)
+        peer.accept_envelope()
+        peer.hear_body()
+        peer.say("250 2.0.0 Ok: queued as A1")
+
+    driver, _ = drive(script)
+    driver.to_leave(make_outgoing())
+    driver.follow(driver.channel.send_body(None))
+    driver.until(lambda: driver.ended)
+    gc.disable()
+    try:
+        ended = weakref.ref(driver.ended.pop())
+        assert ended() is None
+    finally:
+        gc.enable()
 
 
 def test_an_encrypted_body_leaves_piece_by_piece(drive, make_outgoing, certificate):
