@@ -125,7 +125,7 @@ def _fixed_headers(outgoing: Outgoing) -> list[Header]:
         ("Date", _date(outgoing.date)),
         ("Message-ID", outgoing.message_id),
         ("From", _kept_mailbox("From", outgoing.sender)),
-        ("To", _mailbox("To", Mailbox(outgoing.recipient))),
+        ("To", _address("To", outgoing.recipient)),
     ]
     if outgoing.reply_to is not None:
         headers.append(("Reply-To", _kept_mailbox("Reply-To", outgoing.reply_to)))
@@ -185,12 +185,16 @@ def _unstructured(name: str, value: str) -> str:
 
 
 def _mailbox(header: str, mailbox: Mailbox) -> str:
-    _refuse_injection(header, mailbox.address)
-    address = parse_address(mailbox.address).address
+    address = _address(header, mailbox.address)
     if not mailbox.name:
         return address
     _refuse_injection(header, mailbox.name)
     return _fold(header, [*_phrase(mailbox.name, room=_room(header)), f"<{address}>"])
+
+
+def _address(header: str, address: str) -> str:
+    _refuse_injection(header, address)
+    return parse_address(address).address
 
 
 # Many messages come from few senders, and from one batch at one moment.
@@ -263,24 +267,21 @@ def _content(outgoing: Outgoing) -> tuple[tuple[Header, ...], bytes, bool]:
     # No encoded body can have "=_": it is no escape of quoted-printable and "_" is not in base64;
     # a body with "--=_" is not sent as it is (see _encode).
     boundary = f"=_{digest}"
+    line = f"--{boundary}".encode("ascii")
     body = b"".join(
         (
-            *(_opening(boundary, text_headers), text),
-            *(b"\r\n", _opening(boundary, html_headers), html),
-            f"\r\n--{boundary}--\r\n".encode("ascii"),
+            *(line, b"\r\n", _lines(text_headers), b"\r\n", text, b"\r\n"),
+            *(line, b"\r\n", _lines(html_headers), b"\r\n", html, b"\r\n"),
+            *(line, b"--\r\n"),
         )
     )
     headers = (("Content-Type", f'multipart/alternative; boundary="{boundary}"'),)
     return headers, body, is_html_ready and _is_wire_ready(text)
 
 
-def _opening(boundary: str, headers: tuple[Header, ...]) -> bytes:
-    return f"--{boundary}\r\n{_lines(headers)}\r\n".encode("ascii")
-
-
 @lru_cache(maxsize=64)
-def _lines(headers: tuple[Header, ...]) -> str:
-    return "".join([f"{name}: {value}\r\n" for name, value in headers])
+def _lines(headers: tuple[Header, ...]) -> bytes:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers]).encode("ascii")
 
 
 def _html_part(html: str | Woven) -> tuple[tuple[Header, ...], bytes, bool]:
@@ -331,6 +332,8 @@ def _encode_piece(text: str) -> bytes:
     """Return quoted-printable that begins and ends at the start of a line, whatever follows."""
     octets = text.encode("utf-8", "surrogatepass")
     if not octets.translate(None, _NEVER_ESCAPED):  # so are nearly all values and links
+        if len(octets) < _LINE:
+            return octets + b"=\r\n" if octets else b""
         starts = range(0, len(octets), _LINE - 1)
         return b"".join([octets[at : at + _LINE - 1] + b"=\r\n" for at in starts])
     encoded = _quoted_printable(_octets(text, subtype="html"))
