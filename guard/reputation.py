@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Count
+from django.db.models import Count, F, Max
 
 from apikeys.models import ApiKey
 from sending.models import Message, Status, first_id_since
+from stats.models import MEASURE_OF_STATUS, Dimension, Hour
 
 TROUBLE = (Status.BOUNCED, Status.COMPLAINED)
 NEVER_LEFT = (
@@ -60,10 +61,25 @@ def busy_keys(*, since: datetime, at_least: int) -> dict[UUID, int]:
     return {key_id: number for key_id, number in counted.items() if number >= at_least}
 
 
-def accepted(key: ApiKey, *, since: datetime, until: datetime) -> int:
-    """Return how many messages of a key were accepted between two moments."""
-    ids = {"id__gte": first_id_since(since), "id__lt": first_id_since(until)}
-    return Message.objects.filter(api_key=key, **ids).count()
+def busiest_hour(key: ApiKey, *, since: datetime, until: datetime) -> int | None:
+    """Return how many messages of a key were accepted in its busiest whole hour of a time.
+
+    None when it sent nothing then.
+    """
+    hours = Hour.objects.filter(
+        dimension=Dimension.ALL,
+        api_key=key,
+        began_at__gte=since,
+        began_at__lte=until - timedelta(hours=1),
+    )
+    accepted = sum(F(name) for name in dict.fromkeys(MEASURE_OF_STATUS.values()))
+    most: int | None = hours.aggregate(most=Max(accepted))["most"]
+    return most or None
+
+
+def has_sent(key: ApiKey, *, until: datetime) -> bool:
+    """Tell whether a key sent anything before a moment."""
+    return Message.objects.filter(api_key=key, id__lt=first_id_since(until)).exists()
 
 
 def _by_key(messages: object, *, since: datetime) -> dict[UUID, int]:

@@ -14,16 +14,17 @@ from apikeys.commands import pause_key
 from apikeys.models import ApiKey, KeyNetwork, RefusedAccess
 from guard.alerts import tell
 from guard.models import Alert
-from guard.reputation import Standing, accepted, busy_keys, standings
+from guard.reputation import Standing, busiest_hour, busy_keys, has_sent, standings
 from sending import blocks
 from sending.models import Message, Route, Status
 
 # A condition that was away for so long is a new one.
 QUIET = timedelta(hours=1)
 RECENT = timedelta(minutes=10)
-USUAL_DAYS = 7
+COMPARED = timedelta(days=28)
 SPIKE_AT_LEAST = 500
-SPIKE_TIMES = 5
+# A mailing of one hour may have been counted as two halves.
+SPIKE_TIMES = 2
 HELD_BACK = 1000
 MOST_BLOCKS = 100
 
@@ -105,22 +106,34 @@ def tell_of_refusals(*, now: datetime) -> None:
 
 
 def tell_of_spikes(*, now: datetime) -> None:
-    """Tell of each key that sent far more in the last hour than in its usual ones."""
+    """Tell of each key that sent far more in the last hour than in its busiest one before.
+
+    So a mailing that is as large as the last one is none, and what a key sends that had been silent
+    for weeks is one. The first weeks of a key have nothing to be compared with but themselves.
+    """
     hour_ago = now - timedelta(hours=1)
     busy = busy_keys(since=hour_ago, at_least=SPIKE_AT_LEAST)
     for key in ApiKey.objects.filter(pk__in=busy):
-        days = timedelta(days=USUAL_DAYS)
-        usual = accepted(key, since=hour_ago - days, until=hour_ago) / (days / timedelta(hours=1))
-        # A key that has never sent anything has nothing usual yet.
-        if usual and busy[key.pk] > SPIKE_TIMES * usual:
+        before = _told_of_before(
+            key, since=hour_ago - COMPARED, until=hour_ago, number=busy[key.pk]
+        )
+        if before:
             tell(
                 Alert.Kind.SPIKE,
                 subject=key.name,
-                text=f"{busy[key.pk]} messages in the last hour; usual are {usual:.0f}.",
+                text=f"{busy[key.pk]} messages in the last hour; {before}.",
                 since=now - QUIET,
                 now=now,
                 key_id=key.pk,
             )
+
+
+def _told_of_before(key: ApiKey, *, since: datetime, until: datetime, number: int) -> str:
+    """Return what makes so many in an hour a spike; empty when they are none."""
+    busiest = busiest_hour(key, since=since, until=until)
+    if busiest is not None:
+        return "" if number <= SPIKE_TIMES * busiest else f"its busiest one before had {busiest}"
+    return "it had sent nothing for weeks" if has_sent(key, until=since) else ""
 
 
 def tell_of_ways_out(*, now: datetime) -> None:

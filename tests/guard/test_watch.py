@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -16,7 +17,8 @@ from apikeys.models import ApiKey, KeyNetwork, RefusedAccess
 from guard import alerts, watch
 from guard.models import Alert
 from sending import blocks, outages
-from sending.models import Message, Status
+from sending.models import Message, Status, first_id_since
+from stats.models import Dimension, Hour
 from tests.factories.apikeys import key_with_secret
 from tests.factories.sending import MessageFactory, RouteFactory, SendingProfileFactory
 
@@ -145,20 +147,52 @@ def test_second_network_of_a_key_is_told_but_not_its_first() -> None:
     assert Alert.objects.get().subject == "Shop from 2001:db8::/48"
 
 
-def test_spike_against_the_usual_of_the_key_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def accepted_ago(key: ApiKey, number: int, **ago: int) -> None:
+    """Have messages of the key accepted some time ago, and counted."""
+    at = timezone.now() - timedelta(**ago)
+    batch = [
+        MessageFactory.build(profile=key.sending_profile, api_key=key, template_version=None)
+        for _ in range(number)
+    ]
+    for one in batch:
+        one.id = UUID(int=first_id_since(at).int | one.id.int & (1 << 80) - 1)
+        one.accepted_at, one.status, one.next_attempt_at = at, Status.SENT, None
+    Message.objects.bulk_create(batch)
+    began_at = at.replace(minute=0, second=0, microsecond=0)
+    Hour.objects.create(dimension=Dimension.ALL, api_key=key, began_at=began_at, taken=number)
+
+
+@pytest.mark.parametrize(
+    ("before", "is_spike"),
+    [
+        ([], False),  # nothing is usual of a new key
+        ([(2, {"days": 2})], True),
+        ([(3, {"days": 2})], False),
+        ([(3, {"days": 27}), (1, {"days": 2})], False),  # a mailing like the one weeks ago
+        ([(9, {"days": 40}), (2, {"days": 2})], True),
+        ([(1, {"days": 40})], True),  # silent for weeks
+    ],
+)
+def test_hour_with_more_than_twice_the_busiest_one_of_four_weeks_is_a_spike(
+    monkeypatch: pytest.MonkeyPatch, before: list[tuple[int, dict[str, int]]], is_spike: bool
+) -> None:
     monkeypatch.setattr(watch, "SPIKE_AT_LEAST", 3)
-    key = sent(3, Status.SENT)
-    watch.look(now=timezone.now())
-    assert kinds() == []  # nothing is usual of a new key
+    key = sent(5, Status.SENT)
+    for number, ago in before:
+        accepted_ago(key, number, **ago)
 
-    old = MessageFactory.build(profile=key.sending_profile, api_key=key, template_version=None)
-    age = int(timedelta(days=2).total_seconds() * 1000) << 80
-    old.id = type(old.id)(int=old.id.int - age)
-    old.status, old.next_attempt_at = Status.SENT, None
-    Message.objects.bulk_create([old])
     watch.look(now=timezone.now())
 
-    assert kinds() == [KINDS.SPIKE]
+    assert kinds() == ([KINDS.SPIKE] if is_spike else [])
+
+
+def test_spike_says_what_it_is_compared_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "SPIKE_AT_LEAST", 3)
+    key = sent(5, Status.SENT)
+    accepted_ago(key, 2, days=2)
+    watch.look(now=timezone.now())
+    told = "5 messages in the last hour; its busiest one before had 2."
+    assert Alert.objects.get().text == told
 
 
 def test_paused_route_and_policy_block_are_told_until_seen_and_not_again() -> None:
