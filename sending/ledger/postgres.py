@@ -62,11 +62,13 @@ WITH one_by_one AS (
 SELECT {columns} FROM claimed ORDER BY priority, id
 """
 
-# The ids come as a list of their own, which alone tells the planner that they are few. The order
-# keeps two workers from waiting for each other's rows. The commit need not wait for the disk: the
-# marker has to survive the death of this worker, and it does; should the database itself fail,
-# this worker still knows. Should both, the message is sent again, as the policy allows; where it
-# forbids that, the marker must last. The setting ends with the transaction of this statement.
+# Each row is visited once. The ids come as a list of their own, which alone tells the planner that
+# they are few, and in order: it reads either that list or the index of what is held from its
+# beginning, so that two who write do not wait for each other's rows. The commit need not wait for
+# the disk: the marker has to survive the death of this worker, and it does; should the database
+# itself fail, this worker still knows. Should both, the message is sent again, as the policy
+# allows; where it forbids that, the marker must last. The setting ends with the transaction of
+# this statement.
 HANDOFF = """
 WITH quick AS MATERIALIZED (
     SELECT set_config(
@@ -74,29 +76,75 @@ WITH quick AS MATERIALIZED (
         CASE WHEN %s::boolean THEN current_setting('synchronous_commit') ELSE 'off' END,
         true
     )
-), held AS (
-    SELECT message.id FROM quick, sending_message AS message
-    JOIN unnest(%s::uuid[], %s::bigint[]) AS mine (id, claim)
-        ON message.id = mine.id AND message.claim = mine.claim
-    WHERE message.id = ANY(%s::uuid[])
-        AND message.status = 'sending' AND message.lease_until > statement_timestamp()
-    ORDER BY message.id
-    FOR UPDATE OF message
 )
 UPDATE sending_message AS message
 SET handed_off_at = statement_timestamp(),
     lease_until = statement_timestamp() + make_interval(secs => %s)
-FROM held WHERE message.id = held.id AND message.id = ANY(%s::uuid[])
+FROM quick, unnest(%s::uuid[], %s::bigint[]) AS mine (id, claim)
+WHERE message.id = mine.id AND message.id = ANY(%s::uuid[]) AND message.claim = mine.claim
+    AND message.status = 'sending' AND message.lease_until > statement_timestamp()
 RETURNING message.id, message.claim
 """
 
-# The rows come as one JSON value: making twenty arrays takes longer than the server reads it.
-RECORD = """
-WITH outcome AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset(%s::jsonb) AS o (
+# The rows come as one JSON value: making twenty arrays takes longer than the server reads it. An
+# attempt keeps no route that was removed meanwhile.
+_OUTCOMES = """json_to_recordset(%s::json) AS o (
         id uuid, claim bigint, number int, status text, reason text, detail text, delay float,
         is_try boolean, route bigint, started_at timestamptz, duration_ms int, phase text,
-        kind text, reply_code int, enhanced_status text, reply_text text, transport_id text)
+        kind text, reply_code int, enhanced_status text, reply_text text, transport_id text)"""
+_CHANGES = """status = outcome.status, status_at = statement_timestamp(),
+        reason = outcome.reason, lease_until = NULL, lapse_count = 0,
+        next_attempt_at = statement_timestamp() + make_interval(secs => outcome.delay),
+        is_limited = NOT outcome.is_try,
+        attempt_count = attempt_count - CASE WHEN outcome.is_try THEN 0 ELSE 1 END,
+        expires_at = CASE WHEN outcome.is_try THEN expires_at
+            ELSE expires_at + make_interval(secs => outcome.delay) END"""
+_ATTEMPTS = """INSERT INTO sending_attempt
+        (message_id, number, route_id, started_at, duration_ms, phase, outcome, kind, reply_code,
+         enhanced_status, reply_text, transport_id)
+    SELECT id, number, (SELECT known.id FROM sending_route AS known WHERE known.id = route),
+        started_at, duration_ms, phase, status, kind, reply_code, enhanced_status, reply_text,
+        transport_id
+    FROM {source} WHERE phase IS NOT NULL
+    ON CONFLICT (message_id, number, started_at) DO NOTHING"""
+
+
+def _filled_in(statement: str, *, source: str) -> str:
+    """Write what both statements do alike into one, whose attempts come from `source`."""
+    return (
+        statement.replace("{outcomes}", _OUTCOMES)
+        .replace("{changes}", _CHANGES)
+        .replace("{attempts}", _ATTEMPTS.replace("{source}", source))
+    )
+
+
+# What is still held as it was claimed, which is nearly all: each row is visited once.
+RECORD = _filled_in(
+    """
+WITH moved AS (
+    UPDATE sending_message AS message
+    SET {changes}
+    FROM (SELECT * FROM {outcomes}) AS outcome
+    WHERE message.id = outcome.id AND message.id = ANY(%s::uuid[])
+        AND message.claim = outcome.claim AND message.status = 'sending'
+    RETURNING outcome.*
+), attempted AS (
+    {attempts}
+), told AS (
+    INSERT INTO sending_event
+        (message_id, kind, status_before, status_after, occurred_at, attempt_number, detail)
+    SELECT id, status, 'sending', status, statement_timestamp(), number, detail FROM moved
+)
+SELECT id FROM moved
+""",
+    source="moved",
+)
+
+# What others moved meanwhile.
+RECORD_LATE = _filled_in(
+    """
+WITH outcome AS MATERIALIZED (
+    SELECT * FROM {outcomes}
 ), held AS (
     SELECT message.id, message.status AS before FROM sending_message AS message
     JOIN outcome ON message.id = outcome.id
@@ -111,29 +159,19 @@ WITH outcome AS MATERIALIZED (
     FOR UPDATE OF message
 ), moved AS (
     UPDATE sending_message AS message
-    SET status = outcome.status, status_at = statement_timestamp(), reason = outcome.reason,
-        lease_until = NULL, lapse_count = 0,
-        next_attempt_at = statement_timestamp() + make_interval(secs => outcome.delay),
-        is_limited = NOT outcome.is_try,
-        attempt_count = attempt_count - CASE WHEN outcome.is_try THEN 0 ELSE 1 END,
-        expires_at = CASE WHEN outcome.is_try THEN expires_at
-            ELSE expires_at + make_interval(secs => outcome.delay) END
+    SET {changes}
     FROM outcome JOIN held ON held.id = outcome.id
     WHERE message.id = outcome.id AND message.id = ANY(%s::uuid[])
     RETURNING message.id, held.before, outcome.status, outcome.number, outcome.detail
 ), attempted AS (
-    INSERT INTO sending_attempt
-        (message_id, number, route_id, started_at, duration_ms, phase, outcome, kind, reply_code,
-         enhanced_status, reply_text, transport_id)
-    SELECT id, number, route, started_at, duration_ms, phase, status, kind, reply_code,
-        enhanced_status, reply_text, transport_id
-    FROM outcome WHERE phase IS NOT NULL
-    ON CONFLICT (message_id, number, started_at) DO NOTHING
+    {attempts}
 )
 INSERT INTO sending_event
     (message_id, kind, status_before, status_after, occurred_at, attempt_number, detail)
 SELECT id, status, before, status, statement_timestamp(), number, detail FROM moved
-"""
+""",
+    source="outcome",
+)
 
 # What a delivery reads; the times, which take long to read, are left for whoever asks for them.
 COLUMNS = [
@@ -211,10 +249,11 @@ def begin_handoff(
     held: Sequence[tuple[UUID, int]], *, lease: timedelta, must_last: bool
 ) -> list[tuple[UUID, int]]:
     """Mark the hand-off of what is still held, and return that."""
-    ids = _list(message_id for message_id, _ in held)
-    claims = _list(claim for _, claim in held)
+    in_order = sorted(held)
+    ids = _list(message_id for message_id, _ in in_order)
+    claims = _list(claim for _, claim in in_order)
     seconds = str(lease.total_seconds())
-    granted = execute(HANDOFF, [str(must_last), ids, claims, ids, seconds, ids])
+    granted = execute(HANDOFF, [str(must_last), seconds, ids, claims, ids])
     if len(granted) == len(held):  # as a rule: nothing has to be read
         return list(held)
     return [(UUID(message_id), int(claim)) for message_id, claim in granted]
@@ -223,11 +262,21 @@ def begin_handoff(
 def record(outcomes: Sequence[Outcome]) -> None:
     """Write attempts, states and events of outcomes whose edge from ``sending`` was checked.
 
-    No message may have two outcomes here.
+    No message may have two outcomes here. Outside a transaction, those of messages that others
+    moved meanwhile are written in a second one.
     """
-    ids = _list(row.message_id for row in outcomes)
+    in_order = sorted(outcomes, key=lambda row: row.message_id)
+    moved = {UUID(message_id) for (message_id,) in execute(RECORD, _written(in_order))}
+    late = [row for row in in_order if row.message_id not in moved]
+    if late:
+        rows, ids = _written(late)
+        execute(RECORD_LATE, [rows, ids, SETTLES_UNKNOWN, SETTLED_BY_ACCEPTANCE, ids])
+
+
+def _written(outcomes: Sequence[Outcome]) -> list[str]:
+    """Write outcomes, and the ids of their messages, as the statements read them."""
     rows = json.dumps([_outcome_row(row) for row in outcomes])
-    execute(RECORD, [rows, ids, SETTLES_UNKNOWN, SETTLED_BY_ACCEPTANCE, ids])
+    return [rows, _list(row.message_id for row in outcomes)]
 
 
 def _outcome_row(row: Outcome) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def extend_leases(held: Held) -> None:
 
 
 def record(outcomes: Sequence[Outcome]) -> None:
-    """Write what became of claimed messages, in one transaction.
+    """Write what became of claimed messages; saying it again, after an error, changes nothing more.
 
     An outcome whose claim has ended changes no status, except that it settles a message that is
     held as unknown, and that an acceptance is the truth whoever holds the message by now: it

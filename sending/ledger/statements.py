@@ -18,6 +18,10 @@ from psycopg import pq
 
 Row = tuple[str, ...]
 
+# A plan for the very ids looks cheaper to the server where these are fewer than the ten that it
+# reckons with; it would plan such a statement anew each time, which costs more than to run it.
+KEEP_PLANS = b"SET plan_cache_mode = force_generic_plan"
+
 
 class _Prepared(threading.local):
     """The statements that this thread's connection knows, and their names there."""
@@ -52,6 +56,7 @@ def execute(statement: str, parameters: Sequence[str]) -> list[Row]:
 
 def _run(on: psycopg.Connection, statement: str, parameters: Sequence[bytes]) -> pq.abc.PGresult:
     if _prepared.on is not on:
+        _checked(on, on.pgconn.exec_(KEEP_PLANS))
         _prepared.on, _prepared.names = on, {}
     if statement in _prepared.names:
         try:

@@ -31,14 +31,22 @@ class Attempt(models.Model):
         db_index=False,
         db_constraint=False,
     )
-    number = models.PositiveSmallIntegerField()
-    route = models.ForeignKey("sending.Route", on_delete=models.SET_NULL, null=True, db_index=False)
+    # Each condition of the database, such as that a number is positive, is read anew with every
+    # lot of attempts; and the look for a route, which locks it, is made for every single one.
+    number = models.SmallIntegerField()
+    route = models.ForeignKey(
+        "sending.Route",
+        on_delete=models.SET_NULL,
+        null=True,
+        db_index=False,
+        db_constraint=False,
+    )
     started_at = models.DateTimeField()
-    duration_ms = models.PositiveIntegerField()
+    duration_ms = models.IntegerField()
     phase = models.CharField(max_length=10)
     outcome = models.CharField(max_length=10, choices=Status.choices)
     kind = models.CharField(max_length=20, blank=True)
-    reply_code = models.PositiveSmallIntegerField(default=0)
+    reply_code = models.SmallIntegerField(default=0)
     enhanced_status = models.CharField(max_length=12, blank=True)
     reply_text = models.CharField(max_length=1000, blank=True)
     transport_id = models.CharField(max_length=255, blank=True)
@@ -140,7 +148,7 @@ class Event(models.Model):
     status_before = models.CharField(max_length=10, blank=True, default="")
     status_after = models.CharField(max_length=10, blank=True, default="")
     occurred_at = models.DateTimeField()
-    attempt_number = models.PositiveSmallIntegerField(null=True)
+    attempt_number = models.SmallIntegerField(null=True)
     detail = models.CharField(max_length=1000, blank=True, default="")
     key = models.CharField(max_length=255, blank=True, default="", db_default="")
 

@@ -132,7 +132,8 @@ class Message(models.Model):
 
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
     reason = models.CharField(max_length=500, blank=True)
-    priority = models.PositiveSmallIntegerField(
+    # Not "positive": the server reads each condition anew in every statement that writes here.
+    priority = models.SmallIntegerField(
         choices=Priority.choices, default=Priority.SINGLE, db_default=Priority.SINGLE
     )
     accepted_at = models.DateTimeField()
@@ -140,7 +141,7 @@ class Message(models.Model):
     expires_at = models.DateTimeField()
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     attempt_count = models.PositiveSmallIntegerField(default=0)
-    lapse_count = models.PositiveSmallIntegerField(default=0, db_default=0)
+    lapse_count = models.SmallIntegerField(default=0, db_default=0)
     is_limited = models.BooleanField(default=False, db_default=False)
     claim = models.BigIntegerField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
