@@ -11,6 +11,7 @@ import pytest
 from django.apps import apps
 from django.core.management.commands import flush
 from django.db import models, transaction
+from hypothesis import settings as hypothesis_settings
 
 from apikeys import arrivals, pacing, refusals
 from sending import bulk
@@ -22,6 +23,10 @@ from tests.factories.sending import RouteFactory
 from tests.redis_server import RedisServer
 from tests.sink import Sink
 from tracking import spool
+
+# An example takes as long as a busy machine lets it.
+hypothesis_settings.register_profile("patient", deadline=None)
+hypothesis_settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -81,6 +81,9 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture
 def production(tmp_path: Path, redis_url: str, route: Route) -> Iterator[Production]:
+    # The sink is a thread of this process: on a busy machine it may be silent for some seconds, and
+    # what it took meanwhile would be sent again.
+    Route.objects.update(command_timeout_seconds=60, data_timeout_seconds=60)
     running = Production(tmp_path, redis_url)
     # Who needs several asks for them: each is a second of processor time.
     running.environment["WEB_WORKERS"] = "1"
