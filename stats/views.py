@@ -26,8 +26,9 @@ from stats import serializers
 def stats(request: Request) -> HttpResponse | Response:
     """Tell the counts and rates of the calling key's mail, by when it was accepted.
 
-    Takes ``start``, ``end``, ``zone``; ``step`` for a series or ``by`` (with ``limit``) for a
-    breakdown; ``batch``, ``variant`` or ``tag`` for that mail alone; ``format=csv`` for the rows.
+    Takes ``start``, ``end``, ``zone``; ``step`` for a series, ``by`` for a breakdown or ``show``
+    for a table, both with ``limit``; ``template``, ``tag`` and the like for that mail alone, and
+    ``link`` for its clickers; ``format=csv`` for the rows. Refuses every other parameter.
     """
     question = serializers.read_question(
         request.query_params, key_id=api_key(request).pk, now=timezone.now()

@@ -58,7 +58,7 @@ from stats.queries.now import (
 )
 from stats.queries.parts import Marks, Parts, marks, parts
 from stats.queries.recipients import Recipient, recipient
-from stats.queries.rollups import looked_up
+from stats.queries.rollups import is_sent_by, looked_up
 
 __all__ = [
     "FAILURES_READ",
@@ -100,6 +100,7 @@ __all__ = [
     "course",
     "failed_messages",
     "failures",
+    "is_sent_by",
     "key_courses",
     "labels_of",
     "leaders",

@@ -203,18 +203,20 @@ def open_times(cut: Cut, *, kind: str = "opened") -> list[list[int]]:
     return table
 
 
-def links(cut: Cut, *, template_id: int | None = None, limit: int = 50) -> list[LinkUse]:
-    """Return the links that were followed most, of all mail or of one template.
+def links(cut: Cut, *, limit: int = 50) -> list[LinkUse]:
+    """Return the links that were followed most, of all mail, of one template or of one version.
 
-    Their messages were accepted in the span of the cut.
+    Their messages were accepted in the span of the cut, which may name nothing else but keys.
     """
     found: dict[int, Totals] = defaultdict(Totals)
     for (value,), counts in rollups.sums(cut, "value", by=By.LINK):
         if value:
             found[int(value)] += counts
     known = TrackedLink.objects.filter(pk__in=found)
-    if template_id is not None:
-        known = known.filter(template_version__template=template_id)
+    if cut.by == By.TEMPLATE:
+        known = known.filter(template_version__template=int(cut.value))
+    elif cut.by == By.VERSION:
+        known = known.filter(template_version=int(cut.value))
     uses = [
         LinkUse(
             link_id=link.pk,
@@ -248,9 +250,15 @@ def uses_of(
     return dict(found)
 
 
-def clickers(link_id: int, *, limit: int = 50) -> list[Clicker]:
-    """Return who followed a link, the newest first."""
-    visits = Visit.objects.filter(link=link_id, kind=CLICKED).select_related("message")
+def clickers(link_id: int, *, cut: Cut, limit: int = 50) -> list[Clicker]:
+    """Return who followed a link, the newest first, in mail of the keys and span of the cut."""
+    visits = Visit.objects.filter(
+        link=link_id,
+        kind=CLICKED,
+        message__api_key__in=rollups.key_ids(cut),
+        message__accepted_at__gte=cut.start,
+        message__accepted_at__lt=cut.end,
+    ).select_related("message")
     newest = visits.only("message__recipient", "at", "is_human").order_by("-event")[:limit]
     return [Clicker(one.message_id, one.message.recipient, one.at, one.is_human) for one in newest]
 

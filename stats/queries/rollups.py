@@ -187,6 +187,16 @@ def looked_up(cut: Cut) -> Cut:
     )
 
 
+def is_sent_by(cut: Cut, *, key_id: UUID) -> bool:
+    """Tell whether the template or version of a cut is a key's own, or was ever sent by it."""
+    versions = _values(cut) or []
+    own = TemplateVersion.objects.filter(pk__in=versions, template__sendingprofile=key_id)
+    sent = Day.objects.filter(
+        dimension=dimension_of(cut.by), api_key=key_id, value__in=[str(one) for one in versions]
+    )
+    return own.exists() or sent.exists()
+
+
 def _values(cut: Cut) -> list[str] | None:
     """Return the values of the rows that a cut is about; None when it is about all."""
     if cut.values is not None:

@@ -205,11 +205,13 @@ def test_links_are_ranked_by_clicks_of_people_and_say_who_followed(db: None) -> 
         (second.pk, 3, 2, 0),
         (first.pk, 1, 1, 2),
     ]
-    followed = queries.clickers(second.pk)
+    followed = queries.clickers(second.pk, cut=today())
     assert [one.recipient for one in followed] == [ben.recipient, ann.recipient, ann.recipient]
     assert followed[0].at == now - 3 * MINUTE
-    assert [one.is_human for one in queries.clickers(first.pk)] == [False, False, True]
-    assert queries.links(today(), template_id=TemplateVersionFactory.create().template_id) == []
+    assert [one.is_human for one in queries.clickers(first.pk, cut=today())] == [False, False, True]
+    elsewhere = str(TemplateVersionFactory.create().template_id)
+    assert queries.links(today(by=By.TEMPLATE, value=elsewhere)) == []
+    assert queries.clickers(second.pk, cut=today(keys=frozenset({ApiKeyFactory.create().pk}))) == []
 
 
 def test_half_of_the_mail_is_handed_off_within_the_median_wait(key: ApiKey) -> None:

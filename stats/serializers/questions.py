@@ -1,4 +1,4 @@
-"""Read a question about the figures from the parameters of a URL, and write the answers."""
+"""Read a question about the figures from the parameters of a URL; nothing in it is ignored."""
 
 from __future__ import annotations
 
@@ -6,21 +6,49 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
 
+from django.http import QueryDict
 from django.utils.dateparse import parse_date, parse_datetime
 
-from sending.models import made_at
+from sending.addresses import InvalidAddress, parse_address
+from sending.models import Stream, made_at
+from sending.pacing.providers import PROVIDERS
 from stats import queries
 from stats.errors import InvalidQuestion
-from stats.queries import By, Cut, Step, Totals
+from stats.queries import By, Cut, Step
 from stats.queries.figures import first_hour
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
-CHOOSABLE = (By.BATCH, By.VARIANT, By.TAG)
+
+class Show(StrEnum):
+    """What can be told instead of the counts of messages."""
+
+    FAILURES = "failures"
+    OPEN_TIMES = "open_times"
+    LINKS = "links"
+    CLICKERS = "clickers"
+    WAITS = "waits"
+
+
+CHOOSABLE = (
+    By.TEMPLATE,
+    By.VERSION,
+    By.STREAM,
+    By.SENDER_DOMAIN,
+    By.RECIPIENT_DOMAIN,
+    By.PROVIDER,
+    By.BATCH,
+    By.VARIANT,
+    By.TAG,
+)
+KNOWN = ("start", "end", "zone", "step", "by", "show", "link", "limit", *CHOOSABLE, "format")
+# Nobody may leave these empty: the answer would be about all mail.
+CHOICES = (*CHOOSABLE, "link")
+MAX_DIGITS = 18  # of a number that a database can hold
 BATCH_ID_VERSION = 7
 DEFAULT_DAYS = 30
 LONGEST = timedelta(days=3700)
@@ -34,43 +62,131 @@ SECONDS = {Step.HOUR: 3600, Step.DAY: 86_400, Step.WEEK: 604_800, Step.MONTH: 2_
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked: of which messages, step by step or by what, and in which form."""
+    """What is asked: of which messages, step by step, by what or which table, in which form."""
 
     cut: Cut
     step: Step | None
     by: By | None
+    show: Show | None
+    link: int | None
     limit: int
     is_csv: bool
 
 
-def read_question(query: Mapping[str, str], *, key_id: UUID, now: datetime) -> Question:
+def read_question(query: QueryDict, *, key_id: UUID, now: datetime) -> Question:
     """Read the parameters of one key's question; raises InvalidQuestion."""
+    _refuse_unreadable(query)
     zone = _zone(query.get("zone", "UTC"))
     start, end = _span(query, zone=zone, now=now)
     step = _one_of(Step, query.get("step", ""), "step")
     if step is not None and (end - start).total_seconds() / SECONDS[step] > MAX_POINTS:
         raise InvalidQuestion(f"That is more than {MAX_POINTS} steps; ask for longer ones.")
     by = _one_of(By, query.get("by", ""), "by")
-    if step is not None and by is not None:
-        raise InvalidQuestion("Give step or by, not both.")
-    is_csv = _format(query.get("format", "json"))
+    show = _one_of(Show, query.get("show", ""), "show")
+    _refuse_several({"step": step, "by": by, "show": show})
     chosen, value = _chosen(query)
     if chosen != By.ALL and by is not None:
         raise InvalidQuestion(f"Give by or {chosen}, not both: figures are told apart by one.")
+    _refuse_unknown_of(show, chosen)
     cut = Cut(start=start, end=end, keys=frozenset({key_id}), by=chosen, value=value, zone=zone)
-    return Question(cut, step, by, _limit(query.get("limit")), is_csv)
+    if chosen in (By.TEMPLATE, By.VERSION) and not queries.is_sent_by(cut, key_id=key_id):
+        # Whether it is somebody else's is nobody's business.
+        raise InvalidQuestion(
+            f"{chosen} {value} is none that this key sends: by={chosen} lists those."
+        )
+    return Question(
+        cut=cut,
+        step=step,
+        by=by,
+        show=show,
+        link=_link(query, show=show),
+        limit=_limit(query.get("limit")),
+        is_csv=_format(query.get("format", "json")),
+    )
+
+
+def _refuse_unreadable(query: QueryDict) -> None:
+    """Refuse what would be ignored: names that mean nothing, values twice or without content."""
+    for name, values in query.lists():
+        if name not in KNOWN:
+            raise InvalidQuestion(
+                f"There is no parameter {name[:60]!r}. There are {', '.join(KNOWN)}."
+            )
+        if len(values) > 1:
+            raise InvalidQuestion(f"Give {name} once.")
+        if name in CHOICES and not values[0].strip():
+            raise InvalidQuestion(f"{name} is empty: give a value, or leave it out.")
+
+
+def _refuse_several(forms: Mapping[str, object]) -> None:
+    given = [name for name, value in forms.items() if value is not None]
+    if len(given) > 1:
+        raise InvalidQuestion(f"Give {given[0]} or {given[1]}, not both.")
+
+
+def _refuse_unknown_of(show: Show | None, chosen: By) -> None:
+    """Refuse to tell of some mail what is counted of all mail of a key together only."""
+    if show is None or chosen == By.ALL:
+        return
+    if show != Show.LINKS:
+        raise InvalidQuestion(
+            f"{show} are known of all mail of a key together only: leave out {chosen}."
+        )
+    if chosen not in (By.TEMPLATE, By.VERSION):
+        raise InvalidQuestion(f"links are known of a template or version only, not of a {chosen}.")
 
 
 def _chosen(query: Mapping[str, str]) -> tuple[By, str]:
-    """Return which mail alone is asked about: one batch, variant or tag."""
-    given = [(by, query[by].strip()) for by in CHOOSABLE if query.get(by, "").strip()]
+    """Return which mail alone is asked about, by one thing."""
+    given = [(by, query[by].strip()) for by in CHOOSABLE if by in query]
     if len(given) > 1:
         names = " or ".join(by.value for by, _ in given)
         raise InvalidQuestion(f"Give {names}, not both: figures are told apart by one.")
     by, value = given[0] if given else (By.ALL, "")
     if "\0" in value:
         raise InvalidQuestion(f"{by} must have no NUL character; no stored text has one.")
-    return by, str(_batch(value)) if by == By.BATCH else value
+    return by, _value(value, by)
+
+
+def _value(text: str, by: By) -> str:
+    """Return a value as the counts have it."""
+    if by in (By.TEMPLATE, By.VERSION):
+        return str(_number(text, by, told_by=f"by={by}"))
+    if by == By.STREAM:
+        return str(_one_of(Stream, text, by))
+    if by in (By.SENDER_DOMAIN, By.RECIPIENT_DOMAIN):
+        return _domain(text, f"{by} must be a domain such as shop.example.")
+    if by == By.PROVIDER and text.lower() not in PROVIDERS:
+        names = ", ".join(sorted(PROVIDERS))
+        return _domain(text, f"{by} must be a domain or one of {names}.")
+    if by == By.BATCH:
+        return str(_batch(text))
+    return text.lower() if by == By.PROVIDER else text
+
+
+def _number(text: str, name: str, *, told_by: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
+        raise InvalidQuestion(f"{name} must be a number, as {told_by} tells it.")
+    return int(text)
+
+
+def _domain(text: str, mistake: str) -> str:
+    try:
+        return parse_address(f"x@{text}").domain
+    except InvalidAddress:
+        raise InvalidQuestion(mistake) from None
+
+
+def _link(query: Mapping[str, str], *, show: Show | None) -> int | None:
+    """Return the link whose clickers are asked for."""
+    text = query.get("link", "").strip()
+    if show != Show.CLICKERS:
+        if text:
+            raise InvalidQuestion("link goes with show=clickers only.")
+        return None
+    if not text:
+        raise InvalidQuestion("Give the link whose clickers to show, as show=links tells it.")
+    return _number(text, "link", told_by="show=links")
 
 
 def _batch(text: str) -> UUID:
@@ -82,71 +198,6 @@ def _batch(text: str) -> UUID:
     if not is_one:
         raise InvalidQuestion("batch must be an id, as the header X-Batch-ID gives it.")
     return identity
-
-
-def answer(question: Question) -> dict[str, Any]:
-    """Return the figures asked for, with the rates and what they mean."""
-    cut = question.cut
-    compared = queries.comparison(cut)
-    waits = queries.waits(cut) if cut.by == By.ALL else None
-    told: dict[str, Any] = {
-        "start": cut.start,
-        "end": cut.end,
-        "zone": str(cut.zone),
-        "totals": _figures(compared.now),
-        "before": _figures(compared.before),
-        "rate_definitions": queries.RATE_DEFINITIONS,
-        "of": {cut.by.value: cut.value} if cut.by != By.ALL else None,
-        # Known for all mail of a key together only.
-        "seconds_to_handoff": waits
-        and {name: getattr(waits, name) for name in ("p50", "p90", "p95", "p99")},
-    }
-    if question.step is not None or question.by is not None:
-        told["rows"] = rows(question)
-    return told
-
-
-def rows(question: Question) -> list[dict[str, Any]]:
-    """Return the series or the breakdown; of neither, the one row of all."""
-    if question.step is not None:
-        points = queries.series(question.cut, step=question.step)
-        return [{"start": point.start.isoformat(), **_figures(point.totals)} for point in points]
-    if question.by is None:
-        return [_figures(queries.totals(question.cut))]
-    found = queries.breakdown(question.cut, by=question.by, limit=question.limit)
-    listed = [
-        {"value": one.value, "label": one.label, **_figures(one.totals)} for one in found.rows
-    ]
-    if found.other_count:
-        label = f"{found.other_count} others"
-        listed.append({"value": None, "label": label, **_figures(found.others)})
-    return listed
-
-
-def as_csv(question: Question) -> str:
-    """Return the rows as CSV, each rate in a column of its own."""
-    table = [_flat(row) for row in rows(question)]
-    header = list(table[0]) if table else []
-    return queries.as_csv(header, [row.values() for row in table])
-
-
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    rates = {f"{name}_rate": rate["share"] for name, rate in row["rates"].items()}
-    return {name: value for name, value in row.items() if name != "rates"} | rates
-
-
-def _figures(totals: Totals) -> dict[str, Any]:
-    rates = {
-        name: {
-            "share": rate.share,
-            "numerator": rate.numerator,
-            "denominator": rate.denominator,
-            "low": rate.low,
-            "high": rate.high,
-        }
-        for name, rate in totals.rates.items()
-    }
-    return {**queries.as_dict(totals), "rates": rates}
 
 
 def _span(query: Mapping[str, str], *, zone: ZoneInfo, now: datetime) -> tuple[datetime, datetime]:
