@@ -9,7 +9,7 @@ from typing import Any
 
 from stats import queries
 from stats.queries import By, Clicker, Cut, FailureGroup, LinkUse, Totals, Waits
-from stats.serializers.questions import Question, Show
+from stats.serializers.questions import LIMITED, Question, Show
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,6 @@ ROW_OF: Mapping[Show, type] = {
     Show.CLICKERS: Clicker,
     Show.WAITS: Waits,
 }
-LIMITED = (Show.FAILURES, Show.LINKS, Show.CLICKERS)
 
 
 def answer(question: Question) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Read a question about the figures from the parameters of a URL; nothing in it is ignored."""
+"""Read a question about the figures from the parameters of a URL, or say why not."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ class Show(StrEnum):
     WAITS = "waits"
 
 
+# Of these there may be any number of rows.
+LIMITED = (Show.FAILURES, Show.LINKS, Show.CLICKERS)
 CHOOSABLE = (
     By.TEMPLATE,
     By.VERSION,
@@ -100,7 +102,7 @@ def read_question(query: QueryDict, *, key_id: UUID, now: datetime) -> Question:
         by=by,
         show=show,
         link=_link(query, show=show),
-        limit=_limit(query.get("limit")),
+        limit=_limit(query.get("limit"), is_of_use=by is not None or show in LIMITED),
         is_csv=_format(query.get("format", "json")),
     )
 
@@ -261,9 +263,11 @@ def _format(text: str) -> bool:
     return text == "csv"
 
 
-def _limit(text: str | None) -> int:
+def _limit(text: str | None, *, is_of_use: bool) -> int:
     if text is None:
         return DEFAULT_ROWS
+    if not is_of_use:
+        raise InvalidQuestion(f"limit goes with by, or with show={' or '.join(LIMITED)}.")
     if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= MAX_ROWS):
         raise InvalidQuestion(f"limit must be a number from 1 to {MAX_ROWS}.")
     return int(text)

@@ -321,6 +321,8 @@ def test_links_open_times_and_clickers_are_those_of_the_own_mail() -> None:
         ({"show": "links", "stream": "bulk"}, "links are known of a template or version only"),
         ({"show": "clickers"}, "Give the link whose clickers to show, as show=links tells it"),
         ({"show": "clickers", "link": "x"}, "link must be a number"),
+        ({"step": "day", "limit": "5"}, "limit goes with by, or with show=failures or links"),
+        ({"show": "waits", "limit": "5"}, "limit goes with by"),
         ({"link": "1"}, "link goes with show=clickers only"),
     ],
 )
