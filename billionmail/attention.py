@@ -14,6 +14,8 @@ from django.utils import timezone
 from apikeys.models import ApiKey
 from guard.alerts import open_alerts
 from guard.models import Alert
+from sending.commands.domains import is_dkim_published
+from sending.dns_records import State, is_reserved
 from sending.models import Route, SenderDomain
 from stats.queries import Queue, Totals
 from stats.words import duration
@@ -26,7 +28,7 @@ MOST_ALERTS = 10
 # Said below in words that are newer than the alert's.
 SAID_OTHERWISE = (Alert.Kind.ROUTE, Alert.Kind.KEY_PAUSED)
 # States of a DNS record that nobody has to do anything about.
-FINE = ("found", "not compared")
+FINE = (State.FOUND, State.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,15 +155,68 @@ def _of_limits(keys: Sequence[ApiKey], lately: Mapping[UUID, Totals]) -> Iterato
 
 def _of_domains() -> Iterator[Item]:
     domains = SenderDomain.objects.filter(is_active=True).order_by("domain")
-    for domain in domains.only("domain", "findings"):
-        lacking = [one["purpose"] for one in domain.findings if one["state"] not in FINE]
-        if lacking:
-            yield Item(
-                f"The DNS of {domain.domain} is not as it has to be",
-                f"Not right: {', '.join(lacking)}. Receivers may refuse its mail or hide it.",
-                reverse("admin:sending_senderdomain_change", args=[domain.pk]),
-                "See the records",
-            )
+    for domain in domains.only("domain", "findings", "is_dkim_active"):
+        if domain.findings:
+            yield from _of_records(domain)
+        if not is_reserved(domain.domain):
+            yield from _of_first_steps(domain)
+
+
+def _of_records(domain: SenderDomain) -> Iterator[Item]:
+    address = reverse("admin:sending_senderdomain_change", args=[domain.pk])
+    states = {one["purpose"]: one["state"] for one in domain.findings}
+    failed = [purpose for purpose, state in states.items() if state == State.FAILED]
+    wrong = [purpose for purpose, state in states.items() if state not in (*FINE, State.FAILED)]
+    if wrong:
+        yield Item(
+            f"The DNS of {domain.domain} is not as it has to be",
+            f"Not right: {', '.join(wrong)}. Receivers may refuse its mail or hide it.",
+            address,
+            "See the records",
+            is_urgent=any(not _may_be_meant(purpose, states[purpose]) for purpose in wrong),
+        )
+    elif failed:
+        yield Item(
+            f"The DNS of {domain.domain} could not be asked",
+            f"Nobody knows of: {', '.join(failed)}. Do the name servers of this machine and of "
+            "the domain answer? It is tried again within the hour.",
+            address,
+            "See what they said",
+            is_urgent=False,
+        )
+
+
+def _may_be_meant(purpose: str, state: str) -> bool:
+    """Tell whether a record may lead to another server on purpose: such as a relay's SPF."""
+    return state == State.DIFFERENT and purpose not in ("DKIM", "DMARC")
+
+
+def _of_first_steps(domain: SenderDomain) -> Iterator[Item]:
+    """Say what a domain lacks of what its owner has to do once."""
+    address = reverse("admin:sending_senderdomain_change", args=[domain.pk])
+    if not domain.findings:
+        yield Item(
+            f"The DNS of {domain.domain} was never checked",
+            "Publish its records, check them, then let its mail be signed with DKIM.",
+            address,
+            "See the records, then check",
+            is_urgent=False,
+        )
+    elif not domain.is_dkim_active:
+        first = (
+            "Switch on"
+            if is_dkim_published(domain)
+            else "Publish its DKIM record, check it, and switch on"
+        )
+        yield Item(
+            f"Mail from {domain.domain} is not signed with DKIM",
+            f"{first} \N{LEFT DOUBLE QUOTATION MARK}Sign with DKIM\N{RIGHT DOUBLE QUOTATION MARK}, "
+            "unless the relay or provider that it leaves by signs it. Large receivers refuse bulk "
+            "mail without a signature.",
+            address,
+            "See the domain",
+            is_urgent=False,
+        )
 
 
 def _of_alerts() -> Iterator[Item]:

@@ -227,7 +227,8 @@ BULK_CAP_PER_WEEK = env.int("BULK_CAP_PER_WEEK", default=0)
 PACING_ASSUMED_WORKERS = env.int("PACING_ASSUMED_WORKERS", default=4)
 # How long limits are remembered by a worker; a change takes effect after that.
 PACING_RECENT_SECONDS = 1.0
-# Ask the DNS who receives the mail of a domain; only when a limit is about a provider.
+# Ask the DNS who receives the mail of a domain, when a limit is about a provider, and each day
+# whether the records of the sender domains are there.
 MX_LOOKUPS = env.bool("MX_LOOKUPS", default=True)
 # Django's e-mail backends, if a route uses one, would otherwise wait for a silent server for ever.
 EMAIL_TIMEOUT = 60

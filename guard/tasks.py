@@ -1,4 +1,4 @@
-"""Have every worker look for what is abnormal once a minute, with a broker or without."""
+"""Have every worker look for what is abnormal, with a broker or without."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from guard import notices, watch
+from sending import commands
 from sending.worker_steps import PeriodicStep
 
 
@@ -25,3 +26,15 @@ class WatchStep(PeriodicStep):
     def work(self) -> None:
         """Look once."""
         look()
+
+
+class DnsStep(PeriodicStep):
+    """Part of every Celery worker: a thread that checks each sender domain's DNS once a day."""
+
+    first_seconds = 120
+    every_seconds = 300
+    failure = "The DNS of the sender domains was not checked"
+
+    def work(self) -> None:
+        """Check the domains that are due, until the worker stops."""
+        commands.check_due_domains(should_stop=self._stopping.is_set)

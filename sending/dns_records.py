@@ -27,6 +27,8 @@ INNER_NETWORKS = [
     )
 ]
 INNER_DOMAINS = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
+# Kept for examples and tests (RFC 2606 section 2): nothing of theirs is ever in the DNS.
+RESERVED_DOMAINS = (".example", ".invalid", ".test", ".localhost")
 PLACEHOLDER = "the public name or address of this server"
 PLACEHOLDER_NAME = "the public name of this server"
 NOT_WHOLE = (
@@ -83,6 +85,11 @@ def is_public(host: str) -> bool:
         return not any(address in network for network in INNER_NETWORKS)
     name = host.lower().rstrip(".")
     return "." in name and not name.endswith(INNER_DOMAINS)
+
+
+def is_reserved(domain: str) -> bool:
+    """Tell whether the DNS can never hold a record of the domain."""
+    return domain.endswith(RESERVED_DOMAINS)
 
 
 def records_of(domain: SenderDomain, *, host: str, web_host: str = "") -> list[DnsRecord]:

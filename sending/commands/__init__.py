@@ -10,7 +10,12 @@ from sending.commands.acceptance import (
     resend,
 )
 from sending.commands.answers import Answer, once
-from sending.commands.domains import check_domain, create_domain, rotate_dkim_key
+from sending.commands.domains import (
+    check_domain,
+    check_due_domains,
+    create_domain,
+    rotate_dkim_key,
+)
 from sending.commands.dry_run import DryRun, foresee, foresee_one, is_dry_run
 from sending.commands.limits import delete_limit, end_slow_down, save_limit
 from sending.commands.requests import Rejection
@@ -34,6 +39,7 @@ __all__ = [
     "accept_one",
     "cancel",
     "check_domain",
+    "check_due_domains",
     "check_route",
     "create_domain",
     "create_template",

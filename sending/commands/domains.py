@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import dns.resolver
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils import timezone
 
 from sending import dns_records
 from sending.addresses import InvalidAddress, parse_address
 from sending.dkim import generate_key
 from sending.dns_records import DnsRecord, RecordFinding, State
 from sending.models import SenderDomain
+
+CHECKED_FOR = timedelta(days=1)
+# A look-up that failed says nothing about the record, so that it is soon tried again.
+FAILED_FOR = timedelta(hours=1)
+MOST_SECONDS = 60
 
 
 def create_domain(
@@ -78,9 +86,53 @@ def check_domain(
     findings = dns_records.check(needed_records(domain), resolver=resolver)
     domain.checked_at = now
     domain.findings = [finding.as_json() for finding in findings]
-    # Only what was found: the row may have been edited while the DNS was asked.
-    domain.save(update_fields=["checked_at", "findings"])
+    # Only what was found, and of the key that was looked for: the row may have been edited or
+    # deleted while the DNS was asked.
+    same = SenderDomain.objects.filter(pk=domain.pk, dkim_selector=domain.dkim_selector)
+    same.update(checked_at=domain.checked_at, findings=domain.findings)
     return findings
+
+
+def check_due_domains(*, should_stop: Callable[[], bool] = lambda: False) -> int:
+    """Check the active domains that nobody looked at for a day; return how many were checked.
+
+    It ends after `MOST_SECONDS` or so; what is left is due at the next call. Workers that call it
+    at the same time share the domains. Where MX_LOOKUPS is off nothing is asked.
+    """
+    end, number = time.monotonic() + MOST_SECONDS, 0
+    for domain in _due_domains() if settings.MX_LOOKUPS else ():
+        if should_stop() or time.monotonic() > end:
+            break
+        if _claim(domain):
+            check_domain(domain=domain, now=timezone.now())
+            number += 1
+    return number
+
+
+def _due_domains() -> list[SenderDomain]:
+    """Return the domains that are due, those that waited longest first."""
+    now = timezone.now()
+    domains = SenderDomain.objects.filter(is_active=True).defer("dkim_private_key")
+    due = [
+        domain
+        for domain in domains.order_by("pk")
+        if _is_due(domain, now=now) and not dns_records.is_reserved(domain.domain)
+    ]
+    never = datetime.min.replace(tzinfo=UTC)
+    return sorted(due, key=lambda domain: domain.checked_at or never)
+
+
+def _is_due(domain: SenderDomain, *, now: datetime) -> bool:
+    if domain.checked_at is None:
+        return True
+    has_failed = any(finding["state"] == State.FAILED for finding in domain.findings)
+    return domain.checked_at <= now - (FAILED_FOR if has_failed else CHECKED_FOR)
+
+
+def _claim(domain: SenderDomain) -> bool:
+    """Tell whether this worker is the one to check a domain: who is first says when it did."""
+    same = SenderDomain.objects.filter(pk=domain.pk, checked_at=domain.checked_at, is_active=True)
+    return same.update(checked_at=timezone.now()) == 1
 
 
 def is_dkim_published(domain: SenderDomain) -> bool:

@@ -167,6 +167,54 @@ def test_what_needs_a_hand_comes_first_and_leads_there(admin_client: Client) -> 
     assert "40 of 1,000 messages of the last 24 hours bounced (4.00 %)" in near.text
 
 
+def told_of_domain(admin_client: Client, **fields: Any) -> list[tuple[str, bool]]:
+    """Return what the first page says of a domain alone, and how urgent it is."""
+    RouteFactory.create(is_default=True)
+    SenderDomainFactory.create(domain="shop.example.com", **fields)
+    items = admin_client.get("/admin/").context["attention"]
+    return [(item.title, item.is_urgent) for item in items]
+
+
+def test_domain_that_was_never_checked_is_an_item(admin_client: Client) -> None:
+    told = told_of_domain(admin_client)
+    assert told == [("The DNS of shop.example.com was never checked", False)]
+
+
+@pytest.mark.parametrize(("state", "first"), [("found", "Switch on"), ("missing", "Publish")])
+def test_domain_whose_mail_is_not_signed_is_an_item(
+    admin_client: Client, state: str, first: str
+) -> None:
+    findings = [{"purpose": "DKIM", "state": state}]
+    told = told_of_domain(admin_client, findings=findings, is_dkim_active=False)
+    assert told[-1] == ("Mail from shop.example.com is not signed with DKIM", False)
+    items = admin_client.get("/admin/").context["attention"]
+    assert items[-1].text.startswith(first)
+
+
+@pytest.mark.parametrize(
+    ("purpose", "state", "told"),
+    [
+        ("DKIM", "found", []),
+        ("DKIM", "different", [("The DNS of shop.example.com is not as it has to be", True)]),
+        ("SPF", "missing", [("The DNS of shop.example.com is not as it has to be", True)]),
+        # A relay's, perhaps.
+        ("SPF", "different", [("The DNS of shop.example.com is not as it has to be", False)]),
+        ("SPF", "lookup failed", [("The DNS of shop.example.com could not be asked", False)]),
+    ],
+)
+def test_what_the_dns_said_is_as_urgent_as_it_is_certain(
+    admin_client: Client, purpose: str, state: str, told: list[tuple[str, bool]]
+) -> None:
+    findings = [{"purpose": purpose, "state": state}]
+    assert told_of_domain(admin_client, findings=findings, is_dkim_active=True) == told
+
+
+def test_domain_that_nobody_can_own_is_no_item(admin_client: Client) -> None:
+    RouteFactory.create(is_default=True)
+    SenderDomainFactory.create(domain="shop.example")
+    assert admin_client.get("/admin/").context["attention"] == []
+
+
 def test_many_alerts_are_the_newest_and_where_the_others_are(admin_client: Client) -> None:
     now = timezone.now()
     RouteFactory.create(is_default=True)

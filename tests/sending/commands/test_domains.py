@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import dns.resolver
 import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from sending.commands import check_domain, create_domain, rotate_dkim_key
+from guard.tasks import DnsStep
+from sending.commands import check_domain, check_due_domains, create_domain, rotate_dkim_key
 from sending.commands.domains import is_dkim_published, needed_records
 from sending.dkim import dns_record, load_private_key
 from sending.dns_records import State
@@ -208,3 +210,81 @@ def test_what_cannot_be_compared_is_neither_found_nor_wrong(
     name_server.publish("shop.example", "TXT", "v=spf1 a:mail.shop.example ~all")
     found = states(domain, name_server)
     assert (found["SPF"], found["Return-path SPF"]) == (State.UNKNOWN, State.MISSING)
+
+
+@pytest.fixture
+def usual(name_server: NameServer, settings, monkeypatch: pytest.MonkeyPatch) -> NameServer:
+    """Let workers ask a name server of the test; return it."""
+    settings.MX_LOOKUPS = True
+    monkeypatch.setattr("sending.dns_records.system_resolver", name_server.resolver)
+    return name_server
+
+
+def looked_at(domain: SenderDomain, *, ago: timedelta) -> None:
+    SenderDomain.objects.filter(pk=domain.pk).update(checked_at=timezone.now() - ago)
+
+
+def test_record_that_vanishes_is_noticed_within_a_day(usual: NameServer) -> None:
+    domain = create_domain(domain="shop.example.com")
+    publish_all(domain, usual)
+    DnsStep(None).work()
+    domain.refresh_from_db()
+    assert is_dkim_published(domain)
+    usual.records.clear()
+    looked_at(domain, ago=timedelta(hours=23))
+    assert check_due_domains() == 0
+    looked_at(domain, ago=timedelta(hours=25))
+    assert check_due_domains() == 1
+    domain.refresh_from_db()
+    assert not is_dkim_published(domain)
+    assert domain.checked_at > timezone.now() - timedelta(minutes=5)
+
+
+def test_only_domains_that_mail_can_come_from_are_checked_by_themselves(
+    usual: NameServer, settings
+) -> None:
+    create_domain(domain="shop.example")  # nobody can own it
+    retired = create_domain(domain="retired.example.com")
+    SenderDomain.objects.filter(pk=retired.pk).update(is_active=False)
+    assert check_due_domains() == 0
+    create_domain(domain="shop.example.com")
+    settings.MX_LOOKUPS = False
+    assert check_due_domains() == 0
+    settings.MX_LOOKUPS = True
+    assert check_due_domains(should_stop=lambda: True) == 0
+    assert check_due_domains() == 1
+    assert "shop.example.com" in usual.asked
+
+
+def test_failed_look_up_is_tried_again_within_the_hour(usual: NameServer) -> None:
+    domain = create_domain(domain="shop.example.com")
+    usual.broken.add("shop.example.com")
+    assert check_due_domains() == 1
+    looked_at(domain, ago=timedelta(minutes=59))
+    assert check_due_domains() == 0
+    looked_at(domain, ago=timedelta(minutes=61))
+    assert check_due_domains() == 1
+
+
+def test_workers_share_the_domains(usual: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("first", "second"):
+        create_domain(domain=f"{name}.example.com")
+    by_another = []
+
+    def check_while_another_does(**told) -> None:
+        by_another.append(told["domain"].domain)
+        if len(by_another) == 1:
+            assert check_due_domains() == 1
+
+    monkeypatch.setattr("sending.commands.domains.check_domain", check_while_another_does)
+    assert check_due_domains() == 1
+    assert sorted(by_another) == ["first.example.com", "second.example.com"]
+
+
+def test_check_says_nothing_of_a_key_that_was_replaced_meanwhile(
+    domain: SenderDomain, name_server: NameServer
+) -> None:
+    publish_all(domain, name_server)
+    rotate_dkim_key(domain=domain)
+    states(domain, name_server)
+    assert SenderDomain.objects.get().findings == []
