@@ -17,6 +17,7 @@ from guard.models import Alert
 from sending.commands.domains import is_dkim_published
 from sending.dns_records import State, is_reserved
 from sending.models import Route, SenderDomain
+from sending.routes import keys_without_route
 from stats.queries import Queue, Totals
 from stats.words import duration
 
@@ -25,6 +26,7 @@ EXPIRY_NEAR = timedelta(days=14)
 NEAR = 0.6
 OVERDUE_SECONDS = 300
 MOST_ALERTS = 10
+MOST_NAMES = 3
 # Said below in words that are newer than the alert's.
 SAID_OTHERWISE = (Alert.Kind.ROUTE, Alert.Kind.KEY_PAUSED)
 # States of a DNS record that nobody has to do anything about.
@@ -47,7 +49,7 @@ def items(
 ) -> list[Item]:
     """Return everything that needs a hand, the urgent first."""
     found = [
-        *_of_routes(now=now),
+        *_of_routes(keys, now=now),
         *_of_keys(keys, now=now),
         *_of_queue(queue),
         *_of_limits(keys, lately),
@@ -57,16 +59,11 @@ def items(
     return sorted(found, key=lambda one: not one.is_urgent)
 
 
-def _of_routes(*, now: datetime) -> Iterator[Item]:
+def _of_routes(keys: Sequence[ApiKey], *, now: datetime) -> Iterator[Item]:
     routes = list(Route.objects.filter(is_active=True).order_by("name"))
     if not any(route.is_default for route in routes):
-        yield Item(
-            "No way out:",
-            "there is no active default route, so keys that name no route of their own cannot "
-            "send.",
-            reverse("admin:sending_route_changelist"),
-            "Add or enable a default route",
-        )
+        in_use = [key for key in keys if key.is_active]
+        yield from _of_no_way(keys_without_route(in_use), is_any_active=bool(routes))
     for route in routes:
         address = reverse("admin:sending_route_change", args=[route.pk])
         if route.is_paused():
@@ -83,6 +80,21 @@ def _of_routes(*, now: datetime) -> Iterator[Item]:
             )
             title = f"{route.name} could not be used a moment ago"
             yield Item(title, text, address, "See the route", is_urgent=False)
+
+
+def _of_no_way(lost: Sequence[ApiKey], *, is_any_active: bool) -> Iterator[Item]:
+    """Say which keys cannot send; where no route is active, nobody could."""
+    if is_any_active and not lost:
+        return
+    names = ", ".join(key.name for key in lost[:MOST_NAMES])
+    others = f" and {len(lost) - MOST_NAMES:,} more" if len(lost) > MOST_NAMES else ""
+    whose = f"These keys have no active route of their own either: {names}{others}." if lost else ""
+    yield Item(
+        "No way out:",
+        f"there is no active default route. {whose}".strip(),
+        reverse("admin:sending_route_changelist"),
+        "Add or enable a default route",
+    )
 
 
 def _of_keys(keys: Sequence[ApiKey], *, now: datetime) -> Iterator[Item]:

@@ -15,6 +15,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import OuterRef, Q, Subquery
 
+from apikeys.models import ApiKey
 from sending import outages
 from sending.errors import ConfigurationError, Phase
 from sending.models import AMBIGUOUS, Attempt, FallbackRoute, Route, SendingProfile
@@ -129,6 +130,14 @@ def _usual_or_further_route(profile: SendingProfile) -> Route | None:
     )
     wanted = routes.filter(Q(is_default=True) | Q(place__isnull=False))
     return wanted.order_by("-is_default", "place").first()
+
+
+def keys_without_route(keys: Collection[ApiKey]) -> list[ApiKey]:
+    """Return those of some keys that have no active route while there is no default one."""
+    profiles = SendingProfile.objects.filter(route__is_active=True).values("pk")
+    further = FallbackRoute.objects.filter(route__is_active=True).values("api_key")
+    with_one = set(profiles.union(further).values_list("pk", flat=True))
+    return [key for key in keys if key.pk not in with_one]
 
 
 def own_route(profile: SendingProfile) -> Route | None:

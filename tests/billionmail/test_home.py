@@ -15,7 +15,7 @@ from django.utils import timezone
 from apikeys.models import ApiKey
 from guard.models import Alert, Role
 from sending import outages
-from sending.models import Status
+from sending.models import FallbackRoute, Status
 from stats import rollups
 from stats.models import Day, Hour
 from tests.factories.sending import (
@@ -28,8 +28,9 @@ from tests.stats.stories import accepted, answered, handed_off
 
 pytestmark = pytest.mark.django_db
 
-# With those that say who the person is and what they may: five.
-MOST_STATEMENTS = 12
+# With those that say who the person is and what they may, five; and with the one that is asked
+# while there is no default route.
+MOST_STATEMENTS = 13
 
 
 def test_empty_installation_says_what_to_do_next(admin_client: Client) -> None:
@@ -117,6 +118,20 @@ def test_first_page_warns_while_there_is_no_way_out(admin_client: Client) -> Non
     shown = admin_client.get("/admin/").content.decode()
     assert "No way out" not in shown
     assert "Nothing needs a hand" in shown
+
+
+def test_keys_with_routes_of_their_own_need_no_default(admin_client: Client) -> None:
+    way = RouteFactory.create()
+    SendingProfileFactory.create(route=way)
+    further = SendingProfileFactory.create()
+    FallbackRoute.objects.create(api_key=further.api_key, route=way, position=1)
+    revoked = SendingProfileFactory.create().api_key
+    ApiKey.objects.filter(pk=revoked.pk).update(revoked_at=timezone.now(), is_active=False)
+    assert admin_client.get("/admin/").context["attention"] == []
+    lost = SendingProfileFactory.create(route=RouteFactory.create(is_active=False))
+    items = admin_client.get("/admin/").context["attention"]
+    assert [item.title for item in items] == ["No way out:"]
+    assert lost.api_key.name in items[0].text
 
 
 def in_need(profile: Any) -> None:
