@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -33,6 +34,7 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     chosen = chosen_key(request.GET, known=known)
     span = read_span(request.GET, now=now, keys=[chosen] if chosen else known)
     queue = queries.queue(now=now)
+    failed = replace(span.cut, keys=frozenset([chosen] if chosen else ()))
     course = queries.course(span.cut, earlier=span.earlier, step=span.step)
     return context | {
         **figures_of(course, span=span),
@@ -40,7 +42,7 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "keys": keys,
         "chosen_key": chosen,
         "queue": queue,
-        "trouble": queries.trouble(limit=FAILURES, keys=[chosen] if chosen else ()),
+        "trouble": queries.trouble(limit=FAILURES, cut=failed),
         "is_new": not (course.now.accepted or any(key.last_used_at for key in keys)),
         "inbox_url": reverse("inbox") if settings.MAIL_CATCHER else "",
     }

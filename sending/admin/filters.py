@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,10 @@ from sending.models import Template, TemplateVersion, first_id_since
 
 
 class AcceptedFilter(SimpleListFilter):
-    """When the messages were accepted, read from their ids, which are in that order."""
+    """When the messages were accepted, read from their ids, which are in that order.
+
+    Days are asked for as in 2026-03-01..2026-03-31, both included.
+    """
 
     title = "time of acceptance"
     parameter_name = "accepted"
@@ -30,17 +33,36 @@ class AcceptedFilter(SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the spans to choose from."""
-        return [(name, title) for name, (title, _) in self.spans.items()]
+        listed = [(name, title) for name, (title, _) in self.spans.items()]
+        days = _days(self.value())
+        return [*listed, (self.value() or "", f"{days[0]} to {days[1]}")] if days else listed
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the messages of the chosen span."""
         value = self.value()
+        days = _days(value)
+        if days:
+            begin, after = _midnight(days[0]), _midnight(days[1] + timedelta(days=1))
+            return queryset.filter(id__gte=first_id_since(begin), id__lt=first_id_since(after))
         if value not in self.spans:
             return queryset
         first = first_id_since(timezone.now() - self.spans[value][1])
         return (
             queryset.filter(id__lt=first) if value == "before" else queryset.filter(id__gte=first)
         )
+
+
+def _days(value: str | None) -> tuple[date, date] | None:
+    """Return the first and the last day of those asked for; None where they cannot be read."""
+    try:
+        first, last = map(date.fromisoformat, (value or "").split(".."))
+    except ValueError:
+        return None
+    return (first, last) if date(1970, 1, 2) <= first <= last < date(9999, 1, 1) else None
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), tzinfo=timezone.get_current_timezone())
 
 
 class KeyFilter(SimpleListFilter):

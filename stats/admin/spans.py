@@ -47,6 +47,12 @@ class Span:
         """Return the parameters that ask for this span."""
         return f"span={self.name}" if self.name else f"from={self.first}&to={self.last}"
 
+    @property
+    def accepted(self) -> str:
+        """Return the parameter that narrows the list of messages down to those of this span."""
+        is_by_days = self.name != "24h"
+        return f"accepted={self.first}..{self.last}" if is_by_days else "accepted=day"
+
 
 def read_span(
     query: Mapping[str, str],

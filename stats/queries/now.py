@@ -7,7 +7,7 @@ million of those. The SQL is that of both databases.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.dateparse import parse_datetime
 
 from sending.models import Message, Status, first_id_since
@@ -131,14 +131,17 @@ class Trouble:
     reasons: list[tuple[str, int]]
 
 
-def trouble(*, limit: int, keys: Sequence[UUID] = ()) -> Trouble:
-    """Return what went wrong of late, of these keys or of all, in one statement.
+def trouble(*, limit: int, cut: Cut | None = None) -> Trouble:
+    """Return the newest failures of a cut or of all mail, and why mail waits now, in one statement.
 
     Of chosen keys only the failures among the newest of all are found.
     """
+    keys = cut.keys if cut else frozenset()
     depth = FAILURES_OF_KEY if keys else limit
-    parts = [_newest(status, depth, keys) for status in TROUBLE]
-    rows = parts[0].union(*parts[1:], _newest(Status.DEFERRED, REASONS_OF, keys), all=True)
+    within = _accepted_in(cut) if cut else Q()
+    parts = [_newest(status, depth, keys, within) for status in TROUBLE]
+    waiting = _newest(Status.DEFERRED, REASONS_OF, keys, Q())
+    rows = parts[0].union(*parts[1:], waiting, all=True)
     failures, reasons = [], Counter[str]()
     for row in rows:
         if row[2] == Status.DEFERRED:
@@ -149,9 +152,15 @@ def trouble(*, limit: int, keys: Sequence[UUID] = ()) -> Trouble:
     return Trouble(failures[:limit], reasons.most_common(5))
 
 
-def _newest(status: Status, number: int, keys: Sequence[UUID]) -> QuerySet[Message, Any]:
-    newest = Message.objects.filter(status=status).order_by("-id").values("id")[:number]
-    rows = Message.objects.filter(id__in=newest)
+def _accepted_in(cut: Cut) -> Q:
+    return Q(id__gte=first_id_since(cut.start), id__lt=first_id_since(cut.end))
+
+
+def _newest(
+    status: Status, number: int, keys: Collection[UUID], within: Q
+) -> QuerySet[Message, Any]:
+    found = Message.objects.filter(within, status=status)
+    rows = Message.objects.filter(id__in=found.order_by("-id").values("id")[:number])
     if keys:
         rows = rows.filter(api_key__in=keys)
     return rows.values_list("id", "recipient", "status", "status_at", "reason")

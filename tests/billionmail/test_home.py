@@ -99,6 +99,20 @@ def test_figures_are_those_of_the_chosen_key(admin_client: Client) -> None:
     assert admin_client.get("/admin/?key=none").context["cards"][0].value == "3"
 
 
+def test_newest_failures_are_those_of_the_chosen_time_and_key(admin_client: Client) -> None:
+    profile = SendingProfileFactory.create()
+    answered(handed_off(profile), Status.REJECTED, reason="550 Not today")
+    key = profile.api_key_id
+    shown = admin_client.get(f"/admin/?span=7d&key={key}").content.decode()
+    assert "550 Not today" in shown
+    assert f"..{timezone.localdate()}&amp;key={key}" in shown
+    query = f"from=2020-01-01&to=2020-01-02&key={key}"
+    shown = admin_client.get(f"/admin/?{query}").content.decode()
+    assert "550 Not today" not in shown
+    assert "None in this time" in shown
+    assert f"expired&amp;accepted=2020-01-01..2020-01-02&amp;key={key}" in shown
+
+
 def test_leaders_lead_to_their_pages(admin_client: Client) -> None:
     profile = SendingProfileFactory.create()
     answered(handed_off(profile))

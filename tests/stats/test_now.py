@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from sending.models import Message, Status, first_id_since
 from stats import queries, rollups
+from stats.queries import Cut
 from stats.queries import now as looks
 from tests.factories.sending import EventFactory, MessageFactory, SendingProfileFactory
 from tests.stats.stories import accepted, answered, handed_off
@@ -99,8 +100,22 @@ def test_failures_of_one_key_are_those_among_the_newest(
     MessageFactory.create(id=ids[0], profile=profile, status=Status.FAILED)
     near = MessageFactory.create(id=ids[1], profile=profile, status=Status.FAILED)
     MessageFactory.create(id=ids[2], profile=other, status=Status.FAILED)
-    found = queries.trouble(limit=5, keys=[profile.api_key_id]).failures
+    now = timezone.now()
+    keys = frozenset([profile.api_key_id])
+    cut = Cut(start=now - timedelta(days=1), end=now + timedelta(minutes=1), keys=keys)
+    found = queries.trouble(limit=5, cut=cut).failures
     assert [one.message_id for one in found] == [near.pk]
+
+
+def test_failures_of_a_cut_are_those_of_messages_accepted_in_it() -> None:
+    now = timezone.now()
+    old = MessageFactory.create(
+        id=first_id_since(now - timedelta(days=9)), status=Status.FAILED, status_at=now
+    )
+    MessageFactory.create(status=Status.FAILED)
+    cut = Cut(start=now - timedelta(days=10), end=now - timedelta(days=8))
+    found = queries.trouble(limit=5, cut=cut).failures
+    assert [one.message_id for one in found] == [old.pk]
 
 
 def test_newest_messages_of_a_key_come_first() -> None:

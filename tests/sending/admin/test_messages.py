@@ -131,6 +131,19 @@ def test_list_can_be_narrowed_down_by_time(admin_client: Client, profile: Sendin
     assert listed(admin_client, accepted="before") == [made["before"]]
 
 
+def test_list_can_be_narrowed_down_to_days(
+    admin_client: Client, profile: SendingProfile, settings
+) -> None:
+    settings.TIME_ZONE = "America/New_York"
+    first, last = datetime(2026, 3, 1, 5, tzinfo=UTC), datetime(2026, 3, 4, 4, 59, tzinfo=UTC)
+    meant = [MessageFactory.create(profile=profile, id=id_at(at)) for at in (last, first)]
+    for outside in (first - timedelta(seconds=1), last + timedelta(minutes=1)):
+        MessageFactory.create(profile=profile, id=id_at(outside))
+    assert listed(admin_client, accepted="2026-03-01..2026-03-03") == meant
+    for unreadable in ("2026-03-03..2026-03-01", "2026-03-01", "0001-01-01..9999-12-31", "..", "x"):
+        assert len(listed(admin_client, accepted=unreadable)) == 4
+
+
 def test_first_id_is_below_every_id_of_its_moment() -> None:
     before = datetime.now(UTC)
     message_id = new_message_id()
