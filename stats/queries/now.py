@@ -78,6 +78,11 @@ class Queue:
         return self.deferred >= MOST_COUNTED
 
     @property
+    def is_moving(self) -> bool:
+        """Tell whether mail leaves now, or did in the last minute."""
+        return bool(self.sending or self.per_minute)
+
+    @property
     def seconds_left(self) -> float | None:
         """Return when all is sent if it goes on like this; None while nothing moves."""
         left = max(self.waiting - self.deferred, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -107,7 +108,20 @@ def test_open_page_follows_without_a_reload_and_rests_while_nobody_looks(
     assert len(asked) == 1
     assert page.evaluate("window.isTheSame")
     assert page.locator("#outcomes details[open]").count() == 1
-    assert "Live, updated at" in page.inner_text("[data-live-state]")
+    zone = timezone.localtime().tzname()
+    assert re.fullmatch(
+        rf"Live, updated at \d\d:\d\d:\d\d {zone}", page.inner_text("[data-live-state]")
+    )
+
+    # Mail left just now, so that the page asks again soon; not while somebody reads a figure.
+    page.hover("[data-card=sent]")
+    page.clock.fast_forward(3000)
+    page.get_by_text("Paused while you point at a figure").wait_for()
+    assert len(asked) == 1
+    with page.expect_response("**/admin/?span=24h"):
+        page.mouse.move(0, 0)
+        page.clock.fast_forward(3000)
+    page.get_by_text("Live, updated at").wait_for()
     assert visitor.complaints == []
 
 

@@ -59,17 +59,19 @@
     show(columns[to]);
   }
 
-  const pad = (number) => String(number).padStart(2, "0");
-
   class Live {
     constructor(part) {
       this.part = part;
-      this.seconds = Number(part.dataset.live);
       this.state = document.querySelector("[data-live-state]");
+      // Nobody is told the time every two seconds who listens to the page.
+      this.time = document.createElement("span");
+      this.time.setAttribute("aria-hidden", "true");
+      this.words = document.createElement("span");
+      this.state?.append(this.words, this.time);
       this.timer = 0;
       this.askedAt = Date.now();
       document.addEventListener("visibilitychange", () => this.wake());
-      this.note();
+      this.note(part);
       this.wait();
     }
 
@@ -78,23 +80,32 @@
       isOld && !document.hidden ? this.refresh() : this.wait();
     }
 
-    wait() {
+    wait(seconds = this.seconds) {
       clearTimeout(this.timer);
-      if (!document.hidden) this.timer = setTimeout(() => this.refresh(), this.seconds * 1000);
+      if (!document.hidden) this.timer = setTimeout(() => this.refresh(), seconds * 1000);
+    }
+
+    // Who is reading something is not interrupted.
+    pause() {
+      if (!tip.hidden) return "Paused while you point at a figure, as of ";
+      const isInside = this.part.contains(document.activeElement);
+      return isInside ? "Paused while something below has the focus, as of " : "";
     }
 
     async refresh() {
       this.askedAt = Date.now();
-      // Who is reading something is not interrupted.
-      if (this.part.contains(document.activeElement) || !tip.hidden) return this.wait();
+      const paused = this.pause();
+      if (paused) {
+        this.say(paused, this.at);
+        return this.wait(1);
+      }
       try {
         const answer = await fetch(location.href, { headers: { "X-Fragment": "live" } });
         if (answer.redirected) return this.say("Signed out. Reload the page to sign in.");
         if (!answer.ok) throw new Error(String(answer.status));
         this.replace(await answer.text());
-        this.note();
       } catch {
-        this.say(`Not up to date since ${this.at}: the server cannot be reached. Trying again.`);
+        this.say("The server cannot be reached; trying again. Not up to date since ", this.at);
       }
       this.wait();
     }
@@ -106,16 +117,19 @@
         fresh.querySelector(`#${CSS.escape(one.id)}`)?.setAttribute("open", "");
       }
       this.part.replaceChildren(...fresh.childNodes);
+      this.note(fresh);
     }
 
-    note() {
-      const now = new Date();
-      this.at = [now.getHours(), now.getMinutes(), now.getSeconds()].map(pad).join(":");
-      this.say(`Live, updated at ${this.at}`);
+    // The server says when it counted, on the clock of all other times, and when to ask again.
+    note(part) {
+      this.seconds = Number(part.dataset.live);
+      this.at = part.dataset.at;
+      this.say("Live, updated at ", this.at);
     }
 
-    say(text) {
-      if (this.state) this.state.textContent = text;
+    say(words, at = "") {
+      if (this.words.textContent !== words) this.words.textContent = words;
+      this.time.textContent = at;
     }
   }
 
