@@ -21,7 +21,8 @@ RATES = (
 )
 FALLS = ("delivery",)
 TO_COME = "what the newest mail brings is still to come"
-LEAST_POINTS = 0.005
+# Less is written as nothing: of a share in points, of a number in per cent.
+LEAST_POINTS, LEAST_GROWTH = 0.005, 0.05
 WITH_MACHINES = {"open": "open_with_machines", "click": "click_with_machines"}
 
 
@@ -47,9 +48,7 @@ def cards(course: Course, *, compared: str) -> list[Card]:
 
 def _sent_card(course: Course, *, compared: str) -> Card:
     now, before = course.now.sent, course.before.sent
-    change = NOTHING
-    if before:
-        change = f"{_arrow(now - before)} {abs(now - before) / before:.0%}".replace("%", " %")
+    change = _growth(now, before) if before else NOTHING
     values = [point.totals.sent for point in course.points]
     tip = (
         f"answered for good by the next server: taken, returned or refused\n{number(now)} of "
@@ -102,12 +101,16 @@ def _change(now: Rate, before: Rate) -> str:
     return f"{_arrow(points)} {abs(points):.{1 if abs(points) >= 1 else 2}f} points"
 
 
+def _growth(now: int, before: int) -> str:
+    """Return by how much a number grew or fell; no arrow where the digits say that it did not."""
+    change = (now - before) * 100 / before
+    if abs(change) < LEAST_GROWTH:
+        return "= 0 %"
+    return f"{_arrow(change)} {abs(change):.{0 if abs(change) >= 1 else 1}f} %"
+
+
 def _arrow(change: float) -> str:
-    return (
-        "\N{BLACK UP-POINTING TRIANGLE}"
-        if change > 0
-        else ("\N{BLACK DOWN-POINTING TRIANGLE}" if change < 0 else "=")
-    )
+    return "\N{BLACK UP-POINTING TRIANGLE}" if change > 0 else "\N{BLACK DOWN-POINTING TRIANGLE}"
 
 
 def _is_clear(higher: Rate, lower: Rate) -> bool:

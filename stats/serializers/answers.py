@@ -121,7 +121,7 @@ def _rows(question: Question) -> list[dict[str, Any]]:
         {"value": one.value, "label": one.label, **_figures(one.totals)} for one in found.rows
     ]
     if found.other_count:
-        label = f"{found.other_count} others"
+        label = f"{found.other_count} other{'' if found.other_count == 1 else 's'}"
         listed.append({"value": None, "label": label, **_figures(found.others)})
     return listed
 

@@ -84,7 +84,7 @@ def test_a_breakdown_names_what_it_counts_and_sums_the_others() -> None:
     rollups.roll()
     largest, others = caller.ask(by="recipient_domain", limit="1")["rows"]
     assert (largest["value"], largest["sent"]) == ("recipient.example", 2)
-    assert (others["label"], others["sent"]) == ("1 others", 1)
+    assert (others["label"], others["sent"]) == ("1 other", 1)
 
 
 def test_marks_are_cuts_of_the_answer_as_json_and_csv() -> None:

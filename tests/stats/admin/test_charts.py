@@ -97,6 +97,20 @@ def test_cards_of_nothing_say_so() -> None:
     assert found[1].detail == "nothing to count yet"
 
 
+@pytest.mark.parametrize(
+    ("now", "before", "change"),
+    [
+        (1000, 1000, "= 0 %"), (10001, 10000, "= 0 %"), (9999, 10000, "= 0 %"),
+        (1004, 1000, "▲ 0.4 %"), (996, 1000, "▼ 0.4 %"), (3, 1, "▲ 200 %"), (0, 4, "▼ 100 %"),
+    ],
+)  # fmt: skip
+def test_card_has_an_arrow_only_where_its_digits_changed(
+    now: int, before: int, change: str
+) -> None:
+    course = Course([Point(NOW, Totals())], Totals(taken=now), Totals(taken=before))
+    assert cards(course, compared="before")[0].change == change
+
+
 def test_span_of_days_is_compared_with_as_many_up_to_the_same_time() -> None:
     span = read_span({"span": "7d"}, now=NOW)
     assert span.cut.start == datetime(2026, 3, 23, tzinfo=UTC)
