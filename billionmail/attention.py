@@ -188,10 +188,11 @@ def _of_records(domain: SenderDomain) -> Iterator[Item]:
             is_urgent=any(not _may_be_meant(purpose, states[purpose]) for purpose in wrong),
         )
     elif failed:
+        again = " It is tried again within the hour." if settings.MX_LOOKUPS else ""
         yield Item(
             f"The DNS of {domain.domain} could not be asked",
             f"Nobody knows of: {', '.join(failed)}. Do the name servers of this machine and of "
-            "the domain answer? It is tried again within the hour.",
+            f"the domain answer?{again}",
             address,
             "See what they said",
             is_urgent=False,

@@ -70,7 +70,7 @@ def _rate_card(name: str, course: Course, *, compared: str) -> Card:
     title, mood = next(one[1:] for one in RATES if one[0] == name)
     now, before = course.now.rates[name], course.before.rates[name]
     tip = f"{exactly(name, now)}\n{compared}: {percent(before.share)} ({counts(before)})"
-    detail = short_counts(now) if now.denominator else "nothing to count yet"
+    detail = short_counts(now) if now.denominator else "none to count"
     if name in WITH_MACHINES:
         both = course.now.rates[WITH_MACHINES[name]]
         tip += f"\nwith machines: {percent(both.share)} ({counts(both)})"

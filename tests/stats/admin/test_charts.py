@@ -94,7 +94,7 @@ def test_cards_of_nothing_say_so() -> None:
     found = cards(Course([Point(NOW, Totals())], Totals(), Totals()), compared="before")
     assert [card.value for card in found] == ["0", *["–"] * 6]
     assert {card.change for card in found} == {"–"}
-    assert found[1].detail == "nothing to count yet"
+    assert found[1].detail == "none to count"
 
 
 @pytest.mark.parametrize(
