@@ -13,6 +13,7 @@ from playwright.sync_api import Browser
 from sending.models import Message, Priority, SendingProfile, Status, new_message_id
 from sending.suppressions import suppress
 from stats import rollups
+from stats.queries import RATE_DEFINITIONS
 from tests.browser.test_pages import DESKTOP, PASSWORD, Visitor
 from tests.factories.sending import (
     MessageFactory,
@@ -156,6 +157,49 @@ def test_hours_are_read_by_keyboard(
     assert tip.inner_text().startswith("Tuesday, 00:00")
     page.keyboard.press("Escape")
     assert tip.is_hidden()
+
+
+def test_exact_figures_of_a_table_are_one_stop_of_the_tab_key_and_read_by_arrows(
+    browser: Browser, live_server: Any, profile: SendingProfile
+) -> None:
+    visitor = Visitor(browser, live_server.url, DESKTOP)
+    visitor.sign_in()
+    page = visitor.page
+    # Each that says more can have the focus, and of those of a table one has the Tab key.
+    away = (
+        "[...document.querySelectorAll('[data-tip]')].filter(one => one.tabIndex < 0 && "
+        "!one.closest('.bm-hits, [data-walk]') && "
+        "!one.closest('table, dl, ul, .bm-progress, .bm-cards')?.querySelector('[data-tip][tabindex=\"0\"]'))"
+    )
+    one = batch(profile)
+    keys = "/admin/apikeys/apikey/"
+    places = ["/admin/", keys, f"{keys}{profile.api_key_id}/figures/"]
+    for path in [*places, f"{MESSAGES}providers/", f"{MESSAGES}{one.pk}/batch/"]:
+        page.goto(visitor.url + path)
+        assert page.evaluate(f"{away}.map(one => one.outerHTML)") == [], path
+        assert page.locator("[data-tip]").count() > 0
+
+    tip = page.locator(".bm-tip")
+    page.focus("table [data-tip][tabindex='0']")
+    page.keyboard.press("ArrowDown")
+    assert tip.inner_text().startswith(RATE_DEFINITIONS["open"])
+
+    page.goto(f"{visitor.url}{MESSAGES}tags/")
+    page.focus(".bm-shares tbody th a")
+    page.keyboard.press("Tab")
+    assert tip.inner_text() == "12 sent of 12 accepted"
+    page.keyboard.press("ArrowRight")
+    assert "12 of 12 = 100.000 %" in tip.inner_text()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("End")
+    assert "messages" in tip.inner_text()
+    page.keyboard.press("Tab")
+    assert not page.evaluate("document.activeElement.closest('.bm-shares tbody td')")
+    page.keyboard.press("Shift+Tab")
+    assert "messages" in tip.inner_text()
+    page.keyboard.press("Escape")
+    assert tip.is_hidden()
+    assert visitor.complaints == []
 
 
 def test_side_bar_leads_to_the_figures_and_a_reason_to_its_messages(

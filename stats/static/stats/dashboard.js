@@ -5,6 +5,7 @@
 (() => {
   const tip = document.createElement("div");
   tip.className = "bm-tip";
+  tip.id = "bm-tip";
   tip.setAttribute("role", "tooltip");
   tip.hidden = true;
 
@@ -35,6 +36,46 @@
     tip.hidden || !element?.dataset.tip ? hide() : show(element);
   }
 
+  // Figures of a table, a list or cards that say more are one stop of the Tab key together, the one
+  // that was read last; arrows go from one to the next.
+  const TOGETHER = "table, dl, ul, .bm-progress, .bm-cards";
+
+  function gather(part) {
+    const groups = new Set();
+    for (const one of part.querySelectorAll("[data-tip]:not(a, [tabindex])")) {
+      if (one.parentElement.matches(".bm-hits, [data-walk]")) continue;
+      const group = one.closest(TOGETHER) ?? one;
+      one.tabIndex = groups.has(group) ? -1 : 0;
+      one.setAttribute("aria-describedby", tip.id);
+      groups.add(group);
+    }
+  }
+
+  function neighbour(one, key, all) {
+    const at = all.indexOf(one);
+    const row = one.closest("tr");
+    if (!row || !key.match(/Up|Down/)) {
+      return { ArrowLeft: all[at - 1], ArrowUp: all[at - 1], Home: all[0], End: all.at(-1) }[key]
+        ?? (key.match(/Right|Down/) && all[at + 1]);
+    }
+    const column = one.closest("td, th").cellIndex;
+    const below = all.filter((other) => other.closest("td, th")?.cellIndex === column);
+    return below[below.indexOf(one) + (key === "ArrowDown" ? 1 : -1)];
+  }
+
+  function step(event) {
+    const one = event.target;
+    const group = one.matches?.("[data-tip][tabindex]") && one.closest(TOGETHER);
+    if (!group || !event.key.match(/^(Arrow(Up|Down|Left|Right)|Home|End)$/)) return;
+    event.preventDefault();
+    const all = [...group.querySelectorAll("[data-tip][tabindex]")];
+    const next = neighbour(one, event.key, all.filter((other) => other.checkVisibility()));
+    if (!next) return;
+    one.tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
+  }
+
   // A chart is one stop of the Tab key; arrows go through its columns, and through the rows of one
   // that says by `data-walk` how many cells each has. Where there is no room the rows are columns.
   function stepsOf(chart) {
@@ -47,6 +88,7 @@
 
   function walk(event) {
     if (event.key === "Escape") return hide();
+    step(event);
     const chart = event.target.closest?.(".bm-hits, [data-walk]");
     const steps = chart ? stepsOf(chart) : {};
     if (!(event.key in steps)) return;
@@ -118,6 +160,7 @@
       }
       this.part.replaceChildren(...fresh.childNodes);
       this.note(fresh);
+      gather(this.part);
     }
 
     // The server says when it counted, on the clock of all other times, and when to ask again.
@@ -135,6 +178,7 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     document.body.append(tip);
+    gather(document);
     document.addEventListener("pointerover", point);
     document.addEventListener("focusin", point);
     document.addEventListener("focusout", hide);
