@@ -12,6 +12,7 @@ from stats.queries import RATE_DEFINITIONS, Rate, Totals
 
 NOTHING = "\N{EN DASH}"
 THOUSAND = 1000
+TWO_DIGITS = 10
 # Shares: what is nearer to none or to all than this is said to be so near, or has two digits.
 LEAST_SHOWN, TWO_DIGITS_BELOW = 0.0001, 0.01
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -101,12 +102,13 @@ def duration(seconds: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """Return a short time, to two digits."""
-    return (
-        f"{value * 1000:.0f} ms"
-        if value < 1
-        else (f"{value:.1f} s" if value < MINUTE else duration(value))
-    )
+    """Return about how long it was, in two digits: waits are known to a tenth."""
+    rounded = float(f"{value:.2g}")
+    if rounded < 1:
+        return f"about {rounded * 1000:.0f} ms"
+    if rounded >= MINUTE:
+        return f"about {duration(rounded)}"
+    return f"about {rounded:.{1 if rounded < TWO_DIGITS else 0}f} s"
 
 
 def ago(moment: datetime | None, *, now: datetime) -> str:

@@ -23,26 +23,34 @@ FALLS = ("delivery",)
 TO_COME = "what the newest mail brings is still to come"
 # Less is written as nothing: of a share in points, of a number in per cent.
 LEAST_POINTS, LEAST_GROWTH = 0.005, 0.05
+NOT_READ_YET = "new mail is read later"
 WITH_MACHINES = {"open": "open_with_machines", "click": "click_with_machines"}
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One figure. `mood` colours its change: better, worse, or nothing that is beyond chance."""
+    """One figure. `mood` colours its change: better, worse, or nothing that is beyond chance.
+
+    `more`: lines below the detail: the figure with machines, and what its change does not tell yet.
+    """
 
     name: str
     title: str
     value: str
     detail: str
+    more: tuple[str, ...]
     change: str
     mood: str
     spark: Spark
     tip: str
 
 
-def cards(course: Course, *, compared: str) -> list[Card]:
-    """Return the cards of a course; `compared` says which time it is compared with."""
-    rates = [_rate_card(name, course, compared=compared) for name, _, _ in RATES]
+def cards(course: Course, *, compared: str, is_new: bool) -> list[Card]:
+    """Return the cards of a course; `compared` says which time it is compared with.
+
+    `is_new`: some of the mail is so new that people have not read it yet.
+    """
+    rates = [_rate_card(name, course, compared=compared, is_new=is_new) for name, _, _ in RATES]
     return [_sent_card(course, compared=compared), *rates]
 
 
@@ -59,6 +67,7 @@ def _sent_card(course: Course, *, compared: str) -> Card:
         "Sent",
         short(now),
         f"{short(course.now.accepted)} accepted",
+        (),
         change,
         "",
         spark(values, what="Sent"),
@@ -66,21 +75,27 @@ def _sent_card(course: Course, *, compared: str) -> Card:
     )
 
 
-def _rate_card(name: str, course: Course, *, compared: str) -> Card:
+def _rate_card(name: str, course: Course, *, compared: str, is_new: bool) -> Card:
     title, mood = next(one[1:] for one in RATES if one[0] == name)
     now, before = course.now.rates[name], course.before.rates[name]
     tip = f"{exactly(name, now)}\n{compared}: {percent(before.share)} ({counts(before)})"
     detail = short_counts(now) if now.denominator else "none to count"
+    more = []
     if name in WITH_MACHINES:
         both = course.now.rates[WITH_MACHINES[name]]
         tip += f"\nwith machines: {percent(both.share)} ({counts(both)})"
-    tip += f"\n{TO_COME}"
+        more.append(f"{percent(both.share)} with machines")
+        if is_new:
+            more.append(NOT_READ_YET)
+    if is_new:
+        tip += f"\n{TO_COME}"
     values = [_share(point.totals, name) for point in course.points]
     return Card(
         name,
         title,
         percent(now.share),
         detail,
+        tuple(more),
         _change(now, before),
         mood if _is_clear(*((before, now) if name in FALLS else (now, before))) else "",
         spark(values, what=title, is_share=True),

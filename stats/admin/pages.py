@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -25,6 +26,8 @@ from stats.queries import By, Course, Totals
 # Sent by the script of an open page, which wants to replace its figures and nothing else.
 FRAGMENT_HEADER = "X-Fragment"
 MOST_ROWS = 50
+# Most of those who open a mail at all have opened it by then.
+READ_WITHIN = timedelta(days=2)
 
 
 def frame_of(request: HttpRequest) -> str:
@@ -38,7 +41,11 @@ def figures_of(course: Course, *, span: Span) -> dict[str, Any]:
         "span": span,
         "span_choices": CHOICES.items(),
         "zone": words.days_of(span.cut.zone, at=span.cut.start),
-        "cards": cards(course, compared=span.compared),
+        "cards": cards(
+            course,
+            compared=span.compared,
+            is_new=span.cut.end > timezone.now() - READ_WITHIN,
+        ),
         "chart": outcomes(course.points, step=span.step),
     }
 

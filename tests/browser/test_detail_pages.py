@@ -169,7 +169,8 @@ def test_exact_figures_of_a_table_are_one_stop_of_the_tab_key_and_read_by_arrows
     away = (
         "[...document.querySelectorAll('[data-tip]')].filter(one => one.tabIndex < 0 && "
         "!one.closest('.bm-hits, [data-walk]') && "
-        "!one.closest('table, dl, ul, .bm-progress, .bm-cards')?.querySelector('[data-tip][tabindex=\"0\"]'))"
+        "!one.closest('table, dl, ul, .bm-progress, .bm-cards')"
+        "?.querySelector('[data-tip][tabindex=\"0\"]'))"
     )
     one = batch(profile)
     keys = "/admin/apikeys/apikey/"

@@ -11,6 +11,22 @@ from stats import words
 
 
 @pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0.2173, "about 220 ms"),
+        (0.9999, "about 1.0 s"),
+        (1.234, "about 1.2 s"),
+        (9.97, "about 10 s"),
+        (54.61, "about 55 s"),
+        (97.3, "about 97 s"),
+        (1234, "about 20 min"),
+    ],
+)
+def test_a_wait_is_told_in_no_more_digits_than_are_known(seconds: float, told: str) -> None:
+    assert words.seconds(seconds) == told
+
+
+@pytest.mark.parametrize(
     ("name", "month", "told"),
     [
         ("UTC", 1, "UTC"),

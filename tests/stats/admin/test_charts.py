@@ -91,7 +91,9 @@ def test_rate_says_its_counts_its_interval_and_what_it_is() -> None:
 
 
 def test_cards_of_nothing_say_so() -> None:
-    found = cards(Course([Point(NOW, Totals())], Totals(), Totals()), compared="before")
+    found = cards(
+        Course([Point(NOW, Totals())], Totals(), Totals()), compared="before", is_new=False
+    )
     assert [card.value for card in found] == ["0", *["–"] * 6]
     assert {card.change for card in found} == {"–"}
     assert found[1].detail == "none to count"
@@ -109,6 +111,19 @@ def test_card_has_an_arrow_only_where_its_digits_changed(
 ) -> None:
     course = Course([Point(NOW, Totals())], Totals(taken=now), Totals(taken=before))
     assert cards(course, compared="before")[0].change == change
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_card_of_people_says_the_figure_with_machines_and_that_new_mail_is_read_later(
+    is_new: bool,
+) -> None:
+    now = Totals(taken=10, opened=2, any_opened=5)
+    found = cards(Course([Point(NOW, now)], now, Totals()), compared="before", is_new=is_new)
+    opens = next(card for card in found if card.name == "open")
+    assert opens.value == "20.0 %"
+    assert opens.more[0] == "50.0 % with machines"
+    assert ("new mail is read later" in opens.more) == is_new
+    assert ("still to come" in opens.tip) == is_new
 
 
 def test_span_of_days_is_compared_with_as_many_up_to_the_same_time() -> None:
