@@ -18,6 +18,7 @@ from stats.rollups.changes import alike
 from stats.words import duration, number, percent
 
 SHOWN_GROUPS = 20
+SHOWN_LINKS = 20
 LARGE = ("template_version__html", "template_version__text")
 RATES = (
     ("delivery", "Delivered"),
@@ -25,6 +26,7 @@ RATES = (
     ("click", "Human clicks"),
     ("bounce", "Bounced"),
     ("complaint", "Complaints"),
+    ("unsubscribe", "Unsubscribed"),
 )
 
 
@@ -58,6 +60,7 @@ def batch_context(message: Message, *, now: datetime) -> dict[str, Any]:
         "left": duration(batch.seconds_left) if batch.seconds_left is not None else "",
         "took": _took(batch),
         "rates": RATES,
+        "links": queries.batch_links(batch_id, limit=SHOWN_LINKS),
         "failures": [one for one in groups if one.kind != Status.DEFERRED][:SHOWN_GROUPS],
         "delays": [one for one in groups if one.kind == Status.DEFERRED][:SHOWN_GROUPS],
     }

@@ -189,7 +189,7 @@ class MessageFiguresAdmin(MessageAdmin):
         except ValueError:
             first = None
         if first is None:
-            raise Http404("There is no batch of this id.")
+            return self._figures(request, "no_batch", title="No such batch", given=given)
         return self._figures(request, "batch", **batch_context(first, now=timezone.now()))
 
     # --- What the pages share ---
@@ -210,7 +210,8 @@ class MessageFiguresAdmin(MessageAdmin):
     def _figures(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
         shared = {
             **self.admin_site.each_context(request),
-            "opts": self.opts,
+            # Without its options the head of a page leads from the messages to what it is called.
+            "model_admin": self,
             "frame": frame_of(request),
             "heading": context["title"],
             "messages_url": self.url("changelist"),

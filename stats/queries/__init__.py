@@ -8,6 +8,7 @@ from stats.queries.batches import (
     Batch,
     ListedBatch,
     batch,
+    batch_links,
     batch_reasons,
     newest_batches,
 )
@@ -91,6 +92,7 @@ __all__ = [
     "as_csv",
     "as_dict",
     "batch",
+    "batch_links",
     "batch_reasons",
     "before",
     "begin_of",

@@ -16,9 +16,12 @@ from django.db.models import Count, Max, Min, Q
 from sending.models import Message, Status, in_batch, made_at
 from stats.models import MEASURE_OF_STATUS, MEASURES
 from stats.queries import rollups
-from stats.queries.figures import By, Cut, Totals
+from stats.queries.figures import By, Cut, Totals, total_of
 from stats.queries.now import TROUBLE
+from tracking.hits import CLICKED
+from tracking.models import Visit
 
+HOUR = timedelta(hours=1)
 LATELY = timedelta(minutes=1)
 MOST_REASONS = 300
 
@@ -70,6 +73,18 @@ class ListedBatch:
     totals: Totals
 
 
+@dataclass(frozen=True, slots=True)
+class BatchLink:
+    """A link in the mail of a batch: from how many messages, and how often, it was followed."""
+
+    link_id: int
+    url: str
+    position: int
+    clickers: int
+    clicks: int
+    machine_clicks: int
+
+
 def newest_batches(cut: Cut, *, limit: int) -> list[ListedBatch]:
     """Return the newest batches of a cut that are counted, as of the last second or so."""
     [rows] = rollups.rows_of(cut, by=By.BATCH)
@@ -86,7 +101,7 @@ def newest_batches(cut: Cut, *, limit: int) -> list[ListedBatch]:
 
 
 def batch(batch_id: UUID, *, now: datetime) -> Batch:
-    """Return how a batch stands, in one statement."""
+    """Return how a batch stands; who unsubscribed, as of the last second or so."""
     rows = Message.objects.filter(in_batch(batch_id)).order_by().values("status")
     found = list(
         rows.annotate(
@@ -106,6 +121,7 @@ def batch(batch_id: UUID, *, now: datetime) -> Batch:
         counts[MEASURE_OF_STATUS[Status(row["status"])]] += row["number"]
         for name in ("opened", "any_opened", "clicked", "any_clicked"):
             counts[name] += row[name]
+    counts["unsubscribed"] = _unsubscribed(batch_id)
     numbers = {row["status"]: row["number"] for row in found}
     begun = [row["first"] for row in found if row["first"]]
     ended = [row["last"] for row in found if row["last"]]
@@ -124,6 +140,28 @@ def batch(batch_id: UUID, *, now: datetime) -> Batch:
             is_over=not counts["waiting"],
         ),
     )
+
+
+def _unsubscribed(batch_id: UUID) -> int:
+    """Read from the counts how many of a batch were unsubscribed from: messages do not tell."""
+    at = made_at(batch_id)
+    # All of a batch is accepted in one call; the counts are by hours.
+    cut = Cut(start=at - HOUR, end=at + HOUR, by=By.BATCH, value=str(batch_id))
+    return total_of(one for _, one in rollups.sums(cut)).unsubscribed
+
+
+def batch_links(batch_id: UUID, *, limit: int) -> list[BatchLink]:
+    """Return the links that were followed in a batch, those that most people followed first."""
+    people = Q(is_human=True)
+    of_batch = Message.objects.filter(in_batch(batch_id)).order_by().values("pk")
+    visits = Visit.objects.filter(message__in=of_batch, kind=CLICKED, link__isnull=False)
+    counted = visits.order_by().values_list("link_id", "link__url", "link__position")
+    rows = counted.annotate(
+        clickers=Count("message_id", filter=people, distinct=True),
+        clicks=Count("pk", filter=people),
+        machine_clicks=Count("pk", filter=~people),
+    )
+    return [BatchLink(*row) for row in rows.order_by("-clickers", "-clicks", "link_id")[:limit]]
 
 
 def _per_minute(

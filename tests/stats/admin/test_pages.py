@@ -41,6 +41,8 @@ from tests.factories.tracking import HitFactory, TrackedLinkFactory
 from tests.stats.stories import accepted, answered, handed_off
 from tracking.events import record_hits
 from tracking.models import TrackedLink, Visit
+from unsubscribe.commands import unsubscribe
+from unsubscribe.models import Unsubscribe
 
 pytestmark = pytest.mark.django_db
 
@@ -374,8 +376,45 @@ def test_variants_and_tags_have_figures_wherever_their_mail_has(
     one = Message.objects.filter(variant="Short").first()
     page = unescape(viewer.get(f"{MESSAGES}{one.pk}/change/").content.decode())
     assert all(word in page for word in (str(batch_id), "Short", "weekly, <b>"))
-    assert viewer.get(f"{MESSAGES}batches/?of=7").status_code == 404
-    assert viewer.get(f"{MESSAGES}batches/?of={new_message_id()}").status_code == 404
+
+
+@pytest.mark.parametrize("given", ["7", "00000000-0000-7000-8000-000000000000"])
+def test_batch_that_does_not_exist_says_where_to_find_one(viewer: Client, given: str) -> None:
+    _, text = shown(viewer, f"{MESSAGES}batches/?of={given}")
+    assert f"No batch that is kept has the id {given}" in text
+    assert "See the newest batches" in text
+
+
+def test_batch_tells_its_links_and_who_unsubscribed(
+    viewer: Client, profile: SendingProfile
+) -> None:
+    sent = answered(handed_off(profile, number=4, batch_id=new_message_id()))
+    first, second, _ = links_of(profile.template.current_version)
+    for message, link in ((sent[0], second), (sent[1], second), (sent[0], first)):
+        click(message, link)
+    click(sent[2], first, user_agent="curl/8")
+    unsubscribe(sent[3], method=Unsubscribe.Method.ONE_CLICK, now=timezone.now())
+    rollups.roll()
+    context, text = shown(viewer, f"{MESSAGES}{sent[0].pk}/batch/")
+    assert "Unsubscribed 25.0 % 1 of 4" in text
+    told_of = [(one.link_id, one.clickers, one.machine_clicks) for one in context["links"]]
+    assert told_of == [(second.pk, 2, 0), (first.pk, 1, 1)]
+
+
+def test_head_of_a_page_names_the_page_and_no_recipient(
+    viewer: Client, profile: SendingProfile
+) -> None:
+    sent = answered(handed_off(profile, number=2, batch_id=new_message_id()))
+    assert head(viewer, f"{MESSAGES}{sent[0].pk}/batch/") == "Sending > Messages > Batch of 2"
+    assert head(viewer, f"{MESSAGES}variants/") == "Sending > Messages > Variants"
+    assert head(viewer, "/admin/apikeys/apikey/") == "API keys"
+
+
+def head(client: Client, path: str) -> str:
+    """Return what the head of a page says where it is."""
+    html = client.get(path).content.decode()
+    parts = re.findall(r"<(?:a|span)[^>]*tracking-tight[^>]*>(.*?)</(?:a|span)\s*>", html, re.S)
+    return " > ".join(unescape(part).strip() for part in parts)
 
 
 def told(rows: Any) -> list[tuple[str, int]]:
