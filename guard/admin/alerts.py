@@ -24,7 +24,7 @@ class OpenFilter(admin.EmptyFieldListFilter):
 class AlertAdmin(RecordAdmin):
     """A list to read and to acknowledge."""
 
-    list_display = ("what", "subject", "text", "state", "last", "count", "acknowledged_by")
+    list_display = ("what", "subject", "text", "state", "last", "count", "seen_by")
     list_display_links = ("what",)
     list_filter = (("acknowledged_at", OpenFilter), "kind")
     list_select_related = ("acknowledged_by",)
@@ -41,7 +41,7 @@ class AlertAdmin(RecordAdmin):
         "first_at",
         "last_at",
         "acknowledged_at",
-        "acknowledged_by",
+        "seen_by",
         "told",
     )
 
@@ -73,6 +73,13 @@ class AlertAdmin(RecordAdmin):
     def state(self, alert: Alert) -> str:
         """Show in a word whether somebody has seen to it."""
         return "seen" if alert.acknowledged_at else "open"
+
+    @display(description="Acknowledged by")
+    def seen_by(self, alert: Alert) -> str:
+        """Show who has seen to it, also when that account was deleted since."""
+        if alert.acknowledged_at is None:
+            return "-"
+        return str(alert.acknowledged_by or "an account that is gone")
 
     @admin.action(description="Acknowledge", permissions=["acknowledge"])
     def acknowledge_selected(self, request: HttpRequest, queryset: QuerySet[Alert]) -> None:

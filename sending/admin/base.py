@@ -12,6 +12,7 @@ from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator as UncountedPaginator
 
@@ -45,6 +46,13 @@ class OperatorAdmin(ModelAdmin):
     list_disable_select_all = True
     show_facets = ShowFacets.NEVER  # each would count a whole table
     actions_detail: ClassVar[tuple[str, ...]] = ()
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Call the list by what is in it: Django's title asks to select something."""
+        title = {"title": capfirst(self.opts.verbose_name_plural)}
+        return super().changelist_view(request, title | (extra_context or {}))
 
     def find(self, request: HttpRequest, object_id: str, *, permission: str = "change") -> Any:
         """Return the object of a page; raise Http404, or PermissionDenied without the right."""

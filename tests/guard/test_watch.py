@@ -223,6 +223,11 @@ def test_alert_is_acknowledged_in_the_dashboard_and_that_is_logged(admin_client:
 
     alert.refresh_from_db()
     assert alert.acknowledged_by.username == "admin"
+    Alert.objects.update(acknowledged_by=None)  # as when the account is deleted
+    assert (
+        "an account that is gone"
+        in admin_client.get("/admin/guard/alert/?acknowledged_at__isempty=0").text
+    )
     assert LogEntry.objects.get().change_message == "Acknowledged."
 
 
@@ -234,4 +239,5 @@ def test_refused_access_page_shows_who_and_why(admin_client: Client) -> None:
 
     shown = admin_client.get("/admin/apikeys/refusedaccess/").content.decode()
     assert "192.0.2.1" in shown
+    assert ": 1 refused" in shown
     assert "unknown" in shown

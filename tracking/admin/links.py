@@ -63,19 +63,19 @@ class TrackedLinkAdmin(RecordAdmin):
         return str(link.template_version)
 
     @display(description="People")
-    def people(self, link: Any) -> int:
+    def people(self, link: Any) -> str:
         """Show how many recipients clicked it, machines left out."""
-        return int(link.counted.get("people", 0))
+        return f"{link.counted.get('people', 0):,}"
 
     @display(description="Clicks by people")
-    def clicks_by_people(self, link: Any) -> int:
+    def clicks_by_people(self, link: Any) -> str:
         """Show how often people clicked it."""
-        return int(link.counted.get("by_people", 0))
+        return f"{link.counted.get('by_people', 0):,}"
 
     @display(description="All clicks")
-    def clicks(self, link: Any) -> int:
+    def clicks(self, link: Any) -> str:
         """Show how often it was clicked, by machines too."""
-        return int(link.counted.get("clicks", 0))
+        return f"{link.counted.get('clicks', 0):,}"
 
     @display(description="Last click by a person")
     def last(self, link: Any) -> SafeString:
@@ -95,17 +95,24 @@ class TrackedLinkAdmin(RecordAdmin):
     ) -> HttpResponse:
         """Add how often it was clicked, and by whom."""
         link = kwargs["obj"]
+        is_of_people = request.GET.get("who") == "people"
+        wanted = {"is_human": True} if is_of_people else {}
         clicks = (
-            Visit.objects.filter(link=link)
+            Visit.objects.filter(link=link, **wanted)
             .select_related("message", "link")
             .defer("message__attribs", "message__subject")
             .order_by("-event_id")[:CLICKS_SHOWN]
         )
         context |= {
             "title": Truncator(link.url).chars(URL_LENGTH),
-            "counted": self.counts_of([link]).get(link.pk, {}),
+            "counted": {
+                name: f"{count:,}"
+                for name, count in self.counts_of([link]).get(link.pk, {}).items()
+                if isinstance(count, int)
+            },
             "clicks": [(visit, note_on(visit)) for visit in clicks],
             "clicks_shown": CLICKS_SHOWN,
+            "is_of_people": is_of_people,
         }
         return super().render_change_form(request, context, **kwargs)
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from sending.models import Message, Status
 from stats import rollups
+from stats.admin.links import LinkFiguresAdmin
 from tests.factories.sending import MessageFactory, SendingProfileFactory
 from tests.factories.tracking import HitFactory, TrackedLinkFactory
 from tracking.events import record_hits
@@ -100,6 +101,30 @@ def test_the_page_of_a_link_tells_who_clicked_and_when(admin_client: Client) -> 
     assert shown.count(message.recipient) == 2
     assert "Chrome on Windows (desktop)" in shown
     assert "not counted (tool)" in shown
+
+
+def test_the_page_of_a_link_can_leave_machines_out(admin_client: Client) -> None:
+    message = sent()
+    link = link_in(message)
+    page = f"{LIST}{link.pk}/change/?who=people"
+    click(message, link, user_agent="curl/8")
+    assert "No person has clicked it yet." in admin_client.get(page).text
+    click(message, link)
+    shown = admin_client.get(page).text
+    assert shown.count(message.recipient) == 1
+    assert "not counted" not in shown
+
+
+def test_list_is_called_links_and_its_numbers_have_their_thousands_apart(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = link_in(sent())
+    counted = {link.pk: {"people": 1364, "by_people": 2000, "clicks": 1_234_567}}
+    monkeypatch.setattr(LinkFiguresAdmin, "counts_of", lambda *_, **__: counted)
+    shown = admin_client.get(LIST).text
+    assert all(number in shown for number in ("1,364", "2,000", "1,234,567"))
+    assert "to view" not in shown
+    assert "1,234,567 clicks in all" in admin_client.get(f"{LIST}{link.pk}/change/").text
 
 
 def test_the_page_of_a_link_costs_the_same_for_one_click_and_for_twenty(
